@@ -1,0 +1,33 @@
+"""tutelage: which teacher, stopped when, with which loss, and is distillation worth it at all?
+
+    import tutelage as tt
+    result = tt.Study.load("demo").run()
+    result.report("report.html")
+
+Importing the package loads no PyTorch; the parts that need it load it when they are used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tutelage.errors import UserError
+    from tutelage.study.api import Study, StudyResult, open_result
+
+__all__ = ["Study", "StudyResult", "UserError", "open_result"]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Study": "tutelage.study.api",
+    "StudyResult": "tutelage.study.api",
+    "open_result": "tutelage.study.api",
+    "UserError": "tutelage.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
