@@ -1,0 +1,117 @@
+"""The prefix chain: a training as a start and a list of epochs, and the identity of each state.
+
+    state_id(0) = H(start),   state_id(e) = H(state_id(e - 1), what epoch e does)
+
+Two trainings that do the same up to an epoch have the same ids up to there. That is what makes
+resuming, stopping the distillation (ESKD), truncated teachers and longer schedules one mechanism.
+The spec id of a run is the id of its last state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from tutelage.config.canonical import canonical, digest
+from tutelage.config.schema import AdamW, Sgd
+
+# Raised when a change to the component changes numbers, so that old results are not mistaken
+# for new ones. All of them enter the start of every chain.
+RESULTS_VERSION = {"data": 1, "models": 1, "losses": 1, "training": 1, "teachers": 1}
+
+
+@dataclass(frozen=True)
+class Start:
+    """All that decides a training before its first epoch, and does not change during it.
+
+    `data` is the fingerprint of the images and labels, `views` and `batch_size` make the stream
+    together with `stream_seed`; `init_seed` decides the initial weights. The learning rate is not
+    part of `optimizer` here, because epochs set it.
+    """
+
+    data: str
+    views: str
+    batch_size: int
+    model: str
+    init_seed: int
+    stream_seed: int
+    optimizer: Sgd | AdamW
+    clip_norm: float | None = None
+    label_smoothing: float = 0.0
+    precision: str = "fp32"
+    stepper: str = "eager"
+    device: str = "cpu"
+
+    def form(self) -> dict[str, Any]:
+        """The canonical form: defaults are left out, so that new options change no old id."""
+        form = {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if item.default is MISSING or getattr(self, item.name) != item.default
+        }
+        optimizer = self.optimizer.model_dump(exclude={"lr"})
+        return form | {"optimizer": {type(self.optimizer).__name__.lower(): optimizer}}
+
+
+@dataclass(frozen=True)
+class EpochStep:
+    """What one epoch does: all that may change from one epoch to the next.
+
+    `loss` is the distillation loss in canonical form and `teacher` the identity of the reference
+    that is taught from; both are None where `kd_weight` is 0, because nothing is then computed.
+    """
+
+    lr: float
+    ce_weight: float
+    kd_weight: float = 0.0
+    loss: str | None = None
+    teacher: str | None = None
+
+    @property
+    def distils(self) -> bool:
+        """Whether a teacher is asked at all."""
+        return self.kd_weight > 0.0
+
+    def form(self) -> dict[str, Any]:
+        """The canonical form; what is absent is left out."""
+        form: dict[str, Any] = {"lr": self.lr, "ce_weight": self.ce_weight}
+        if self.distils:
+            form |= {"kd_weight": self.kd_weight, "loss": self.loss, "teacher": self.teacher}
+        return form
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A training: its start and its epochs."""
+
+    start: Start
+    epochs: tuple[EpochStep, ...]
+
+    @cached_property
+    def state_ids(self) -> tuple[str, ...]:
+        """The id of the state after 0, 1, ... epochs; one more than there are epochs."""
+        ids = [digest({"start": self.start.form(), "results_version": RESULTS_VERSION})]
+        for number, epoch in enumerate(self.epochs, start=1):
+            ids.append(digest([ids[-1], number, epoch.form()]))
+        return tuple(ids)
+
+    @property
+    def id(self) -> str:
+        """The spec id: the id of the last state."""
+        return self.state_ids[-1]
+
+    def prefix(self, epochs: int) -> Trajectory:
+        """The same training, cut after `epochs`."""
+        return Trajectory(self.start, self.epochs[:epochs])
+
+    def shared_with(self, other: Trajectory) -> int:
+        """How many epochs both have in common; -1 when not even the start is the same."""
+        if canonical(self.start.form()) != canonical(other.start.form()):
+            return -1
+        shared = 0
+        for mine, theirs in zip(self.epochs, other.epochs, strict=False):
+            if mine.form() != theirs.form():
+                break
+            shared += 1
+        return shared

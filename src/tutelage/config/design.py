@@ -1,0 +1,130 @@
+"""A study in full, as values: references to teachers, and trainings with everything but the seeds.
+
+A *reference* says what a student learns from: a state of a training, or another reference with its
+logits scaled. References nest; new kinds are added here without touching the old ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tutelage.config.canonical import canonical
+from tutelage.config.chain import EpochStep
+from tutelage.config.recipe import Recipe
+from tutelage.config.schema import LossConfig, Weights
+
+
+@dataclass(frozen=True)
+class StateRef:
+    """A state of a training: after `at` epochs, at its end, or best on validation."""
+
+    training: str
+    at: int | Literal["final", "best"] = "final"
+
+
+@dataclass(frozen=True)
+class ScaledRef:
+    """Another reference with its logits multiplied by one factor.
+
+    With `entropy_of` the factor matches the mean entropy of that reference at `temperature` on
+    the training images; without, it is the one of least NLL on the validation split.
+    """
+
+    of: Reference
+    entropy_of: Reference | None = None
+    temperature: float = 1.0
+
+
+Reference = StateRef | ScaledRef
+
+
+def states_in(reference: Reference) -> Iterator[StateRef]:
+    """Every state that a reference rests on."""
+    if isinstance(reference, StateRef):
+        yield reference
+        return
+    yield from states_in(reference.of)
+    if reference.entropy_of is not None:
+        yield from states_in(reference.entropy_of)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A condition in full: model, recipe, and what it is taught by. Everything but the seeds."""
+
+    name: str
+    group: str
+    model: str
+    recipe: Recipe
+    teacher: str | None = None
+    loss: LossConfig | None = None
+    weights: Weights = field(default_factory=Weights)
+    until: int = 0
+    decay: str = "none"
+    after: Weights = field(default_factory=Weights)
+
+    def steps(self, teacher: str | None) -> tuple[EpochStep, ...]:
+        """What each epoch does, when the reference's identity is `teacher`."""
+        loss = canonical(self.loss.model_dump(exclude_none=True)) if self.loss else None
+        return tuple(
+            EpochStep(rate, weights.ce_weight, weights.kd_weight, loss, teacher)
+            if weights.kd_weight > 0
+            else EpochStep(rate, weights.ce_weight)
+            for rate, weights in zip(self.recipe.rates(), self._weights(), strict=True)
+        )
+
+    def _weights(self) -> Iterator[Weights]:
+        for epoch in range(self.recipe.epochs):
+            if self.teacher is None:
+                yield Weights(ce_weight=self.weights.ce_weight)
+            elif epoch >= self.until:
+                yield self.after
+            elif self.decay == "linear":
+                done = epoch / self.until
+                yield Weights(
+                    ce_weight=(1 - done) * self.weights.ce_weight + done * self.after.ce_weight,
+                    kd_weight=(1 - done) * self.weights.kd_weight + done * self.after.kd_weight,
+                )
+            else:
+                yield self.weights
+
+    @property
+    def loss_text(self) -> str:
+        """The loss in words."""
+        if self.teacher is None or self.loss is None or self.loss.kd is None:
+            return "cross-entropy"
+        text = (f"KD, temperature {self.loss.kd.temperature:g}, weights "
+                f"{self.weights.ce_weight:g}/{self.weights.kd_weight:g}")  # fmt: skip
+        if self.until < self.recipe.epochs or self.decay == "linear":
+            how = "falling linearly to" if self.decay == "linear" else "then"
+            text += (f" until epoch {self.until}, {how} "
+                     f"{self.after.ce_weight:g}/{self.after.kd_weight:g}")  # fmt: skip
+        return text
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher of the study by its name: the reference, and what a reader is told of it."""
+
+    name: str
+    reference: Reference
+    training: str  # the training of `reference`, whose scaled or stopped state this is
+    stop: str
+    scaled: str | None
+    taught_by: str | None
+
+    @property
+    def is_full(self) -> bool:
+        """Trained to the end of its schedule by labels alone, logits untouched."""
+        return self.stop == "full" and self.scaled is None and self.taught_by is None
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """A study in full. `trainings` are those of teachers, `conditions` those of students."""
+
+    teachers: dict[str, Teacher]
+    trainings: dict[str, Training]
+    conditions: dict[str, Training]

@@ -1,0 +1,258 @@
+"""From a valid study to everything it trains: names, stops, inheritance and lists resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Literal
+
+from tutelage.config.design import Expanded, ScaledRef, StateRef, Teacher, Training
+from tutelage.config.metrics import unit_of
+from tutelage.config.recipe import build_recipe, resolve_duration
+from tutelage.config.schema import (
+    ClaimConfig,
+    ConditionConfig,
+    KdConfig,
+    LossConfig,
+    RecipeConfig,
+    ScaleConfig,
+    StopConfig,
+    StudyConfig,
+    TeacherConfig,
+    Weights,
+)
+from tutelage.errors import UserError, unknown
+
+
+def expand(study: StudyConfig) -> Expanded:
+    """Resolve names, stops, inheritance and lists. Raises UserError that names the key."""
+    trainings: dict[str, Training] = {}
+    teachers: dict[str, Teacher] = {}
+    for name in study.teachers:
+        _teacher(study, name, teachers, trainings, path=())
+    conditions = _conditions(study, teachers)
+    _check_claims(study, conditions, teachers)
+    return Expanded(teachers, trainings, conditions)
+
+
+def _teacher(
+    study: StudyConfig,
+    name: str,
+    teachers: dict[str, Teacher],
+    trainings: dict[str, Training],
+    path: tuple[str, ...],
+) -> Teacher:
+    if name in teachers:
+        return teachers[name]
+    if name not in study.teachers:
+        raise unknown("teacher", name, study.teachers, where=f"teachers.{path[-1]}")
+    if name in path:
+        raise UserError(f"teachers refer to each other in a circle: {' -> '.join((*path, name))}.")
+    config, where = study.teachers[name], f"teachers.{name}"
+    path = (*path, name)
+
+    def other(which: str) -> Teacher:
+        return _teacher(study, which, teachers, trainings, path)
+
+    if config.of:
+        _refuse_training_keys(config, where)
+        base = other(config.of)
+        training = trainings[base.training]
+    else:
+        tutor = other(config.teacher).name if config.teacher else None
+        training = _training(study, config, name, name, config.model or "", tutor, where)
+        base = Teacher(name, StateRef(name), name, "full", None, tutor)
+    teacher = replace(base, name=name)
+    if config.stop is not None:
+        if base.reference != StateRef(base.training):
+            raise UserError(
+                "stops a teacher that is already stopped or scaled.", where=f"{where}.stop"
+            )
+        training, at, stop = _stopped(config.stop, training, where)
+        if config.stop.compressed is not None:
+            training = replace(training, name=name, group=name)
+        teacher = replace(
+            teacher, reference=StateRef(training.name, at), training=training.name, stop=stop
+        )
+    if config.scale is not None:
+        if base.scaled:
+            raise UserError("scales a teacher that is already scaled.", where=f"{where}.scale")
+        teacher = _scaled(teacher, config.scale, other)
+    trainings[training.name] = training
+    teachers[name] = teacher
+    return teacher
+
+
+def _scaled(teacher: Teacher, scale: ScaleConfig, other: Callable[[str], Teacher]) -> Teacher:
+    if scale.entropy_of is None:
+        return replace(teacher, reference=ScaledRef(teacher.reference), scaled="calibrated")
+    target, temperature = other(scale.entropy_of), scale.temperature
+    reference = ScaledRef(teacher.reference, target.reference, temperature)
+    return replace(
+        teacher, reference=reference, scaled=f"entropy of {target.name} at T {temperature:g}"
+    )
+
+
+def _refuse_training_keys(config: TeacherConfig, where: str) -> None:
+    own = ("loss", "ce_weight", "kd_weight", "distill_until", "decay", "after", "recipe", "teacher")
+    for key in own:
+        if getattr(config, key) is not None:
+            raise UserError(
+                f"a teacher that is `of` another is trained as that one is; {key} has no effect.",
+                where=f"{where}.{key}",
+                fix="Remove it, or name a model instead of `of`.",
+            )
+
+
+def _stopped(
+    stop: StopConfig, training: Training, where: str
+) -> tuple[Training, int | Literal["final", "best"], str]:
+    """The training that a stop asks for, the state of it that is taken, and the stop in words."""
+    epochs = training.recipe.epochs
+    if stop.compressed is not None:
+        with _at(f"{where}.stop.compressed"):
+            recipe = training.recipe.compressed(stop.compressed)
+        # The share of the schedule during which a teacher's own teacher is heard stays the same.
+        until = round(training.until * recipe.epochs / epochs)
+        how = stop.compressed if isinstance(stop.compressed, str) else f"{stop.compressed:g}"
+        text = f"compressed {how} ({recipe.epochs} epochs)"
+        return replace(training, recipe=recipe, until=until), "final", text
+    if stop.truncated is not None:
+        epoch = resolve_duration(stop.truncated, epochs)
+        if not 1 <= epoch <= epochs:
+            raise UserError(
+                f"a stop after {epoch} epochs does not lie within the {epochs} trained.",
+                where=f"{where}.stop.truncated",
+            )
+        at = epoch if epoch < epochs else "final"
+        return training, at, f"truncated at epoch {epoch} of {epochs}"
+    return training, "best", "best on validation"
+
+
+@contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Adds the key to a UserError raised inside."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(error.what, where=error.where or where, fix=error.fix) from None
+
+
+def _training(
+    study: StudyConfig,
+    config: TeacherConfig | ConditionConfig,
+    name: str,
+    group: str,
+    model: str,
+    teacher: str | None,
+    where: str,
+    *,
+    extra: tuple[RecipeConfig | None, ...] = (),
+) -> Training:
+    with _at(f"{where}.recipe" if config.recipe else "recipe"):
+        recipe = build_recipe(study.recipe, *extra, config.recipe)
+    if teacher is None:
+        for key in ("loss", "kd_weight", "distill_until", "decay", "after"):
+            if getattr(config, key) is not None:
+                raise UserError(f"{key} needs a teacher, and none is named.",
+                                where=f"{where}.{key}", fix="Add `teacher:`.")  # fmt: skip
+        weight = 1.0 if config.ce_weight is None else config.ce_weight
+        if weight == 0.0:
+            raise UserError("without a teacher and with weight 0 nothing is learned.",
+                            where=f"{where}.ce_weight")  # fmt: skip
+        return Training(name, group, model, recipe, weights=Weights(ce_weight=weight))
+    until = resolve_duration(1.0 if config.distill_until is None else config.distill_until,
+                             recipe.epochs)  # fmt: skip
+    if until > recipe.epochs:
+        raise UserError(f"distillation until epoch {until} lies beyond the {recipe.epochs} epochs.",
+                        where=f"{where}.distill_until")  # fmt: skip
+    if config.after is not None and until == recipe.epochs and config.decay != "linear":
+        raise UserError("after needs distill_until before the end.", where=f"{where}.after")
+    weights = Weights(
+        ce_weight=0.1 if config.ce_weight is None else config.ce_weight,
+        kd_weight=0.9 if config.kd_weight is None else config.kd_weight,
+    )
+    after = config.after or Weights()
+    for key, pair in (("kd_weight", weights), ("after", after)):
+        if pair.ce_weight == 0 and pair.kd_weight == 0:
+            raise UserError("both weights are 0: nothing is learned.", where=f"{where}.{key}")
+    return Training(
+        name, group, model, recipe, teacher, config.loss or LossConfig(kd=KdConfig()),
+        weights, until, config.decay or "none", after,
+    )  # fmt: skip
+
+
+def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, Training]:
+    conditions: dict[str, Training] = {}
+    for group in study.conditions:
+        config, recipes = _inherit(study, group)
+        where = f"conditions.{group}"
+        listed = config.teacher if isinstance(config.teacher, list) else [config.teacher]
+        for teacher in listed:
+            if teacher is not None and teacher not in teachers:
+                raise unknown("teacher", teacher, teachers, where=f"{where}.teacher")
+            name = f"{group}/{teacher}" if isinstance(config.teacher, list) else group
+            model = (config.student or study.student).model
+            conditions[name] = _training(
+                study, config, name, group, model, teacher, where, extra=recipes
+            )
+    taught = {training.model for training in conditions.values()} or {study.student.model}
+    alone = {training.model for training in conditions.values() if training.teacher is None}
+    for model in sorted(taught - alone):
+        name = "scratch" if "scratch" not in conditions else f"scratch-{model}"
+        recipe = build_recipe(study.recipe)
+        conditions = {name: Training(name, name, model, recipe), **conditions}
+    return conditions
+
+
+def _inherit(
+    study: StudyConfig, name: str
+) -> tuple[ConditionConfig, tuple[RecipeConfig | None, ...]]:
+    """A condition with what it extends filled in, and the recipes that its own overrides."""
+    config, recipes, seen = study.conditions[name], [], [name]
+    while config.extends is not None:
+        parent = config.extends
+        if parent not in study.conditions:
+            raise unknown("condition", parent, study.conditions,
+                          where=f"conditions.{seen[-1]}.extends")  # fmt: skip
+        if parent in seen:
+            raise UserError(f"conditions extend each other in a circle: {' -> '.join(seen)}.")
+        seen.append(parent)
+        above = study.conditions[parent]
+        recipes.insert(0, above.recipe)
+        given = {key: getattr(config, key) for key in config.model_fields_set} | {"extends": None}
+        inherited = {key: getattr(above, key) for key in above.model_fields_set}
+        config = ConditionConfig.model_construct(**{**inherited, **given, "extends": above.extends})
+    return config, tuple(recipes)
+
+
+def _check_claims(
+    study: StudyConfig, conditions: dict[str, Training], teachers: dict[str, Teacher]
+) -> None:
+    for rank, claims in (("primary", study.claims.primary), ("secondary", study.claims.secondary)):
+        for name, claim in claims.items():
+            where = f"claims.{rank}.{name}"
+            with _at(where):
+                unit_of(claim.trend.of if claim.trend else claim.metric)
+            for condition in _named_in(claim, conditions, teachers, where):
+                if condition not in conditions:
+                    raise unknown("condition", condition, conditions, where=where)
+
+
+def _named_in(
+    claim: ClaimConfig, conditions: dict[str, Training], teachers: dict[str, Teacher], where: str
+) -> list[str]:
+    if claim.trend is None:
+        return claim.difference or claim.non_inferiority or claim.equivalence or []
+    if isinstance(claim.trend.within, list):
+        return claim.trend.within
+    family = [c for c in conditions.values() if c.group == claim.trend.within]
+    if not family:
+        raise unknown("group of conditions", claim.trend.within,
+                      {c.group for c in conditions.values()}, where=where)  # fmt: skip
+    full = [c.name for c in family if c.teacher and teachers[c.teacher].is_full]
+    if len(full) < 2:
+        raise UserError("a trend needs at least two fully trained teachers in its group.",
+                        where=where)  # fmt: skip
+    return full

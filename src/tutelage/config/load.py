@@ -1,0 +1,228 @@
+"""From a study's YAML to a StudyConfig: built-in names, scales, overrides, and readable errors."""
+
+from __future__ import annotations
+
+import importlib.resources
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ValidationError
+
+from tutelage.config.schema import StudyConfig
+from tutelage.errors import UserError, nearest, unknown
+
+_MOST_PROBLEMS = 6
+_MOST_BYTES = 1_000_000
+
+
+def builtin_studies() -> dict[str, Path]:
+    """The studies that ship with the package, by name."""
+    folder = importlib.resources.files("tutelage") / "studies"
+    files = Path(str(folder)).rglob("*.yaml")
+    return {file.relative_to(str(folder)).with_suffix("").as_posix(): file for file in files}
+
+
+def find_study(study: str) -> Path:
+    """The file of a study given as a path or as a built-in name; UserError when there is none."""
+    known = builtin_studies()
+    if study in known:
+        return known[study]
+    path = Path(study)
+    if path.is_file():
+        return path
+    if path.suffix in {".yaml", ".yml"} or path.is_dir():
+        problem = "is a folder, not a study file." if path.is_dir() else "does not exist."
+        raise UserError(problem, where=study, fix="Give a YAML file or a built-in study's name.")
+    raise unknown("study", study, known)
+
+
+def load_study(
+    study: str, *, scale: str | None = None, overrides: Sequence[str] = (), data: str | None = None
+) -> StudyConfig:
+    """Read and validate a study.
+
+    `study` is a YAML file or a built-in name; `scale` one of the file's `scales`; each override
+    is `key.path=value`; `data` becomes `data.path`. Raises UserError with file, line and key.
+    """
+    path = find_study(study)
+    if path.stat().st_size > _MOST_BYTES:
+        raise UserError("is larger than a study file can be (1 MB).", where=str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot be read: {error}.", where=str(path)) from None
+    source = study if path == Path(study) else f"study '{study}'"
+    raw = _parse(text, source)
+    raw = _apply_scale(raw, scale, source)
+    raw = _apply_overrides(raw, overrides)
+    if data is not None and isinstance(raw.get("data"), dict):
+        raw["data"]["path"] = data
+    return validate(raw, source=source, text=text)
+
+
+def validate(raw: dict[str, Any], *, source: str = "study", text: str = "") -> StudyConfig:
+    """A StudyConfig from plain data. Raises UserError naming keys and lines of `text`."""
+    try:
+        return StudyConfig.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(_explain(error, raw, source, text)) from None
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        raw = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{source}, line {mark.line + 1}" if mark else source
+        problem = getattr(error, "problem", None) or str(error)
+        raise UserError(f"is not a plain YAML file: {problem}.", where=where) from None
+    except (OmegaConfBaseException, RecursionError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"is not a study: {reason}", where=source) from None
+    if not isinstance(raw, dict) or not raw:
+        raise UserError("is not a study: it holds no keys.", where=source)
+    if list(raw.values()) == [None] and "\n" not in text.strip() and ":" not in text:
+        raise UserError("is not a study: it holds one word.", where=source)
+    return typing.cast("dict[str, Any]", raw)
+
+
+def _apply_scale(raw: dict[str, Any], scale: str | None, source: str) -> dict[str, Any]:
+    scales = raw.pop("scales", None) or {}
+    if not isinstance(scales, dict):
+        raise UserError("scales must map names to overrides.", where=f"{source}, scales")
+    if scale is None:
+        scale = next(iter(scales), None)
+    if scale is None:
+        return raw
+    if scale not in scales:
+        if scales:
+            raise unknown("scale", scale, scales, where=source)
+        raise UserError(f"has no scales, so there is no '{scale}'.", where=source)
+    return _merge(raw, scales[scale] or {}, f"{source}, scales.{scale}")
+
+
+def _apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    for override in overrides:
+        key, sign, _ = override.partition("=")
+        if not sign or not key.strip("."):
+            raise UserError(f"--set {override} is not of the form key.path=value.")
+        try:
+            values = OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=False)
+        except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
+            raise UserError(f"--set {override} cannot be read: {error}.") from None
+        raw = _merge(raw, values, f"--set {override}")
+    return raw
+
+
+def _merge(base: dict[str, Any], over: Any, where: str) -> dict[str, Any]:
+    try:
+        merged = OmegaConf.merge(OmegaConf.create(base), OmegaConf.create(over))
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        raise UserError(str(error).splitlines()[0], where=where) from None
+    return typing.cast("dict[str, Any]", OmegaConf.to_container(merged, resolve=False))
+
+
+def _explain(error: ValidationError, raw: Any, source: str, text: str) -> str:
+    """One message: for each wrong key its line in the file and the nearest right key."""
+    problems: dict[tuple[str | int, ...], list[str]] = {}
+    for item in error.errors(include_url=False):
+        path = _path_in(raw, item["loc"], missing=item["type"] == "missing")
+        problems.setdefault(path, []).append(_sentence(item, path))
+    lines = []
+    for path, sentences in problems.items():
+        key = ".".join(map(str, path)) or "the study"
+        line = _line_of(text, path)
+        place = f"{source}, line {line}" if line else source
+        lines.append(f"{place}: {key}: {' or '.join(dict.fromkeys(sentences))}")
+    if len(lines) > _MOST_PROBLEMS:
+        lines[_MOST_PROBLEMS:] = [f"... and {len(lines) - _MOST_PROBLEMS} more"]
+    return "\n".join(lines)
+
+
+def _sentence(item: Any, path: tuple[str | int, ...]) -> str:
+    if item["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        guess = nearest(str(path[-1]), known)
+        hint = f"did you mean '{guess}'?" if guess else f"known: {', '.join(known)}"
+        return f"unknown key; {hint}"
+    if item["type"] == "missing":
+        return "is missing"
+    message = item["msg"].removeprefix("Value error, ")
+    shown = repr(item["input"])
+    return f"{message[0].lower()}{message[1:]} (found {shown[:60]})"
+
+
+def _path_in(raw: Any, loc: Sequence[str | int], *, missing: bool) -> tuple[str | int, ...]:
+    """The part of a pydantic location that names keys, without the names of union members."""
+    path: list[str | int] = []
+    here: Any = raw
+    for number, part in enumerate(loc):
+        try:
+            here = here[part]
+        except (KeyError, IndexError, TypeError):
+            if not (missing and number == len(loc) - 1):
+                continue
+        path.append(part)
+    return tuple(path)
+
+
+def _known_keys(path: Sequence[str | int]) -> list[str]:
+    """The keys that a study may have at a path."""
+    kinds: list[type[BaseModel]] = [StudyConfig]
+    inside_mapping = False
+    for part in path:
+        if inside_mapping:  # this part is a name that the user chose
+            inside_mapping = False
+            continue
+        found = [kind.model_fields[part].annotation for kind in kinds
+                 if isinstance(part, str) and part in kind.model_fields]  # fmt: skip
+        if not found:
+            continue
+        kinds = [kind for annotation in found for kind in _models_in(annotation)] or kinds
+        inside_mapping = any(_is_mapping(annotation) for annotation in found)
+    return sorted({key for kind in kinds for key in kind.model_fields})
+
+
+def _is_mapping(annotation: Any) -> bool:
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _is_mapping(typing.get_args(annotation)[0])
+    return origin is dict
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        if issubclass(annotation, BaseModel):
+            yield annotation
+        return
+    for part in typing.get_args(annotation):
+        yield from _models_in(part)
+
+
+def _line_of(text: str, path: Sequence[str | int]) -> int | None:
+    """The line (from 1) in `text` of the key at `path`, or of the nearest parent that is there."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader) if text else None
+    except yaml.YAMLError:
+        return None
+    line = None
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            match = next((pair for pair in node.value if pair[0].value == str(part)), None)
+            if match is None:
+                break
+            line, node = match[0].start_mark.line + 1, match[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            if part >= len(node.value):
+                break
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
