@@ -1,0 +1,211 @@
+"""The `tutelage` command. Verbs import what they need when they run, so that --help is quick."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from tutelage.errors import UserError
+
+app = typer.Typer(
+    name="tutelage",
+    help="Which teacher, stopped when, with which loss, and is distillation worth it at all?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+store_app = typer.Typer(help="Look after the store of results.", no_args_is_help=True)
+app.add_typer(store_app, name="store")
+
+StudyArgument = Annotated[
+    str, typer.Argument(help="A YAML file, or the name of a built-in study (list studies).")
+]
+KnownStudy = Annotated[str, typer.Argument(help="A study that was run: its name, id, or `last`.")]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", help="Folder of results [default: $TUTELAGE_STORE or tutelage-store]."),
+]
+ScaleOption = Annotated[
+    str | None, typer.Option("--scale", help="One of the study's scales, such as mini or full.")
+]
+DataOption = Annotated[str | None, typer.Option("--data", help="Where the study's images are.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a key: --set recipe.epochs=40 (may be repeated)."),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
+
+
+@app.command()
+def run(
+    study: StudyArgument,
+    scale: ScaleOption = None,
+    data: DataOption = None,
+    overrides: SetOption = None,
+    store: StoreOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Single-thread processes [default: one per core]; 0: none."),
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Who executes the runs: local.")] = "local",
+    device: DeviceOption = "auto",
+) -> None:
+    """Train what is missing of a study, then print its results and write its report."""
+    from tutelage.cli import run as verb
+
+    failed = verb.run_study(
+        study,
+        scale=scale,
+        data=data,
+        overrides=overrides or [],
+        store=store,
+        workers=workers,
+        engine=engine,
+        device=device,
+    )
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def plan(
+    study: StudyArgument,
+    scale: ScaleOption = None,
+    data: DataOption = None,
+    overrides: SetOption = None,
+    store: StoreOption = None,
+    device: DeviceOption = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Show the runs of a study, what they share and what they cost. Trains nothing."""
+    from tutelage.cli import look
+
+    look.show_plan(
+        study, scale=scale, data=data, overrides=overrides or [], store=store, device=device,
+        as_json=json,
+    )  # fmt: skip
+
+
+@app.command()
+def status(
+    study: Annotated[str | None, typer.Argument(help="One study; without it, all.")] = None,
+    store: StoreOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show how far the studies in the store are."""
+    from tutelage.cli import look
+
+    look.show_status(study, store=store, as_json=json)
+
+
+@app.command()
+def results(
+    study: KnownStudy = "last",
+    store: StoreOption = None,
+    json: JsonOption = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="With --json: the row of every epoch too.")
+    ] = False,
+) -> None:
+    """Print the results and findings of a study that was run."""
+    from tutelage.cli import look
+
+    look.show_results(study, store=store, as_json=json, history=history)
+
+
+@app.command()
+def report(
+    study: KnownStudy = "last",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The page's file.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """Write the report: one HTML page, with Markdown and CSV files beside it."""
+    from tutelage.cli import look
+
+    look.write_report(study, output=output, store=store)
+
+
+@app.command(name="list")
+def list_things(
+    what: Annotated[str, typer.Argument(help="studies, models, losses or datasets.")],
+    json: JsonOption = False,
+) -> None:
+    """List what there is to choose from."""
+    from tutelage.cli import look
+
+    look.show_list(what, as_json=json)
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="A run's id, or the beginning of it.")],
+    store: StoreOption = None,
+) -> None:
+    """Print everything that the store holds of one run, as JSON."""
+    from tutelage.cli import look
+
+    look.show_run(run, store=store)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of study files, for editors."""
+    from tutelage.cli import look
+
+    look.show_schema()
+
+
+@app.command()
+def doctor(store: StoreOption = None) -> None:
+    """Check that this machine trains reproducibly and can keep results."""
+    from tutelage.cli.doctor import examine
+
+    raise typer.Exit(0 if examine(store) else 1)
+
+
+@store_app.command("ls")
+def store_ls(store: StoreOption = None, json: JsonOption = False) -> None:
+    """List what the store holds, by kind."""
+    from tutelage.cli import look
+
+    look.show_store(store, as_json=json)
+
+
+@store_app.command("verify")
+def store_verify(store: StoreOption = None) -> None:
+    """Check every checksum in the store. Exit code 1 when something is damaged."""
+    from tutelage.cli import look
+
+    raise typer.Exit(0 if look.verify_store(store) else 1)
+
+
+def main() -> NoReturn:
+    """The entry point. Exit codes: 0 done, 1 a run failed, 2 wrong input, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    warnings.showwarning = _show_warning
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; everything so far is kept, and `run` continues it.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone, as `head` does
+        sys.exit(0)
+    sys.exit(0)
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _show_warning(message: Any, *_: Any, **__: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)

@@ -1,0 +1,236 @@
+"""The verbs that look and train nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tutelage.config.load import builtin_studies, load_study
+from tutelage.config.recipe import NAMED
+from tutelage.config.schema import LossConfig, StudyConfig
+from tutelage.data.sources import SOURCES
+from tutelage.errors import UserError, unknown
+from tutelage.models.catalog import FAMILIES
+from tutelage.store import Store
+from tutelage.study.api import Study, default_store, open_result
+from tutelage.study.context import Context, list_manifests
+from tutelage.study.progress import missing_tasks
+
+console = Console()
+
+
+def show_plan(
+    study: str,
+    *,
+    scale: str | None,
+    data: str | None,
+    overrides: list[str],
+    store: Path | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Print the plan of a study."""
+    from tutelage.study.cost import predict
+
+    loaded = Study.load(study, scale=scale, overrides=overrides, data=data)
+    context = loaded.prepare(store, device, keep=False)
+    plan, cost, missing = context.plan, predict(context), missing_tasks(context)
+    seconds = sum(cost[key] for key in missing)
+    if as_json:
+        rows = [
+            {
+                "key": key, "role": node.role, "condition": node.training.name,
+                "replicate": node.replicate, "seed": node.seed, "model": node.start.model,
+                "epochs": node.training.recipe.epochs, "teacher": node.training.teacher,
+                "continues": node.continues, "shared_epochs": node.shared,
+                "needs": list(node.needs), "done": key not in missing,
+                "predicted_s": round(cost[key], 2),
+            }
+            for key, node in plan.nodes.items()
+        ]  # fmt: skip
+        _print_json(
+            {
+                "schema": 1,
+                "study": context.config.name,
+                "id": context.id,
+                "runs": rows,
+                "predicted_core_s": round(seconds, 1),
+            }
+        )
+        return
+    table = Table("training", "model", "parameters", "epochs", "loss", "runs", "shared", "done")
+    for role in ("teacher", "student"):
+        ours = [node for node in plan.nodes.values() if node.role == role]
+        for name in dict.fromkeys(node.training.name for node in ours):
+            nodes = [node for node in ours if node.training.name == name]
+            training = nodes[0].training
+            table.add_row(
+                name if role == "student" else f"[dim]teacher[/dim] {name}",
+                training.model,
+                f"{context.manifest['costs'][training.model]['parameters']:,}",
+                str(training.recipe.epochs),
+                training.loss_text,
+                str(len(nodes)),
+                f"{nodes[0].shared} epochs" if nodes[0].shared else "",
+                str(sum(node.key not in missing for node in nodes)),
+            )
+    console.print(table)
+    todo = sum(key in plan.nodes for key in missing)
+    console.print(
+        f"{len(plan.nodes)} runs of {plan.epochs:,} epochs in all, {plan.shared_epochs:,} of them "
+        f"shared; {todo} runs to train, roughly {seconds / 60:.1f} core-minutes.",
+        highlight=False,
+    )
+
+
+def show_status(study: str | None, *, store: Path | None, as_json: bool) -> None:
+    """Print how far studies are."""
+    opened = Store.open(store or default_store(), create=False)
+    if study is None:
+        contexts = [Context(opened, manifest) for manifest in list_manifests(opened)]
+    else:
+        contexts = [Context.open(opened, study)]
+    rows = []
+    for context in contexts:
+        missing = missing_tasks(context)
+        todo = sum(key in context.plan.nodes for key in missing)
+        total = len(context.plan.nodes)
+        rows.append(
+            {
+                "name": context.config.name,
+                "id": context.id,
+                "runs": total,
+                "done": total - todo,
+                "complete": not missing,
+                "started": context.manifest["started"],
+            }
+        )
+    if as_json:
+        _print_json({"schema": 1, "studies": rows})
+        return
+    table = Table("study", "id", "runs done", "state", "last started")
+    for row in rows:
+        state = "complete" if row["complete"] else "incomplete"
+        done = f"{row['done']} of {row['runs']}"
+        table.add_row(row["name"], row["id"], done, state, row["started"])
+    console.print(table)
+
+
+def show_results(study: str, *, store: Path | None, as_json: bool, history: bool) -> None:
+    """Print results and findings."""
+    document = open_result(study, store).document
+    if as_json:
+        if not history:
+            runs = [{k: v for k, v in row.items() if k != "history"} for row in document["runs"]]
+            document = document | {"runs": runs}
+        _print_json(document)
+        return
+    from tutelage.reporting.text import print_results
+
+    print_results(document, console)
+
+
+def write_report(study: str, *, output: Path | None, store: Path | None) -> None:
+    """Write the report and name its files."""
+    for path in open_result(study, store).report(output):
+        print(path)
+
+
+def show_list(what: str, *, as_json: bool) -> None:
+    """Print what there is to choose from."""
+    makers = {
+        "studies": _studies,
+        "models": lambda: dict(FAMILIES),
+        "losses": _losses,
+        "datasets": lambda: dict(SOURCES),
+        "recipes": lambda: {name: json.dumps(recipe) for name, recipe in NAMED.items()},
+    }
+    if what not in makers:
+        raise unknown("list", what, makers)
+    found = makers[what]()
+    if as_json:
+        _print_json(found)
+        return
+    table = Table(what, "", show_header=False)
+    for name, text in found.items():
+        table.add_row(name, text)
+    console.print(table)
+
+
+def _studies() -> dict[str, str]:
+    return {name: load_study(name).question for name in sorted(builtin_studies())}
+
+
+def _losses() -> dict[str, str]:
+    from tutelage import losses
+
+    docs = {name: (getattr(losses, name).__doc__ or "").strip() for name in LossConfig.model_fields}
+    return {name: text.splitlines()[0] if text else "" for name, text in docs.items()}
+
+
+def show_run(run: str, *, store: Path | None) -> None:
+    """Print the record of a run."""
+    opened = Store.open(store or default_store(), create=False)
+    found = opened.find("run", run)
+    if len(found) != 1:
+        many = f"{len(found)} runs begin with" if found else "no run begins with"
+        fix = "`tutelage results --json` lists the ids of a study's runs."
+        raise UserError(f"{many} '{run}'.", where=str(opened.root), fix=fix)
+    record = opened.get("run", found[0])
+    assert record is not None, "it was just found"
+    _print_json({"id": record.id, "result": record.result, "provenance": record.provenance,
+                 "timing": record.timing})  # fmt: skip
+
+
+def show_schema() -> None:
+    """Print the JSON schema of a study file."""
+    schema = StudyConfig.model_json_schema()
+    schema["properties"]["scales"] = {
+        "type": "object",
+        "description": "overrides by name, chosen with --scale; the first is the default",
+    }
+    _print_json(schema)
+
+
+def show_store(store: Path | None, *, as_json: bool) -> None:
+    """Print how much of what the store holds."""
+    opened = Store.open(store or default_store(), create=False)
+    sizes: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for path in opened.root.rglob("*"):
+        if path.is_file():
+            parts = path.relative_to(opened.root).parts
+            kind = "/".join(parts[:2]) if parts[0] == "records" else parts[0]
+            counts[kind] += 1
+            sizes[kind] += path.stat().st_size
+    if as_json:
+        _print_json({kind: {"files": counts[kind], "bytes": sizes[kind]} for kind in counts})
+        return
+    table = Table("kind", "files", "MB", title=str(opened.root))
+    for kind in sorted(counts):
+        table.add_row(kind, f"{counts[kind]:,}", f"{sizes[kind] / 1e6:.2f}")
+    console.print(table)
+
+
+def verify_store(store: Path | None) -> bool:
+    """Check all checksums and print what is wrong; returns whether nothing is."""
+    opened = Store.open(store or default_store(), create=False)
+    problems = opened.verify()
+    for problem in problems:
+        console.print(f"{problem.path}: {problem.what}", markup=False, soft_wrap=True)
+    if problems:
+        console.print(f"{len(problems)} problems. `tutelage run` computes again what is damaged.")
+    else:
+        console.print("Every checksum is right.")
+    return not problems
+
+
+def _print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=1)
+    print()

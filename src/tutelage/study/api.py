@@ -1,0 +1,195 @@
+"""Studies from Python: load, plan, run, look at the result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tutelage.config.expand import expand
+from tutelage.config.load import load_study, validate
+from tutelage.config.schema import StudyConfig
+from tutelage.errors import UserError
+from tutelage.findings import find, sentences
+from tutelage.store import Store
+from tutelage.study.context import Context, check_names
+from tutelage.study.engines.events import Event
+from tutelage.study.progress import drop_branches, missing_tasks
+from tutelage.study.results import collect
+
+DEFAULT_STORE = "tutelage-store"
+ENGINES = ("local",)
+
+
+def default_store() -> Path:
+    """Where results are kept: $TUTELAGE_STORE, or `tutelage-store` in the current folder."""
+    return Path(os.environ.get("TUTELAGE_STORE", DEFAULT_STORE))
+
+
+@dataclass
+class StudyResult:
+    """What a store holds of a study, and what follows from it.
+
+    `failures` maps tasks that failed in this execution to messages; `trained` counts the runs
+    that it really trained.
+    """
+
+    context: Context
+    failures: dict[str, str] = field(default_factory=dict)
+    trained: int = 0
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The results document (`schema: 1`): study, conditions, teachers, runs, findings."""
+        document = collect(self.context, self.failures)
+        found = find(document, self.context.config.claims)
+        document["findings"] = [finding.to_dict() for finding in found]
+        document["sentences"] = sentences(document)
+        return document
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """One finding for each claim."""
+        return self.document["findings"]
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """One row for each run."""
+        return self.document["runs"]
+
+    def best(self) -> dict[str, Any]:
+        """The student to take: of the condition of least mean validation error, its best run.
+
+        Both choices are made on the validation split; the test error of the row is for reading.
+        Raises UserError while no student is trained.
+        """
+        students = [row for row in self.runs if row["role"] == "student" and row["digest"]]
+        if not students:
+            raise UserError("no student of this study is trained yet.")
+        errors: dict[str, list[float]] = {}
+        for row in students:
+            errors.setdefault(row["condition"], []).append(row["val_error"])
+        means = {name: sum(values) / len(values) for name, values in errors.items()}
+        condition = min(means, key=lambda name: means[name])
+        ours = [row for row in students if row["condition"] == condition]
+        return min(ours, key=lambda row: row["val_error"])
+
+    def report(self, path: str | Path | None = None) -> list[Path]:
+        """Write the report: an HTML page, with Markdown and CSV beside it.
+
+        `path` is the page's file (default: in the store's `reports` folder). Returns the files.
+        """
+        from tutelage.reporting import write_report
+
+        if path is None:
+            folder = self.context.store.folder("reports") / self.context.config.name
+            path = folder / "report.html"
+        return write_report(self.document, Path(path))
+
+
+class Study:
+    """One question as data. `Study.load("study.yaml")`, or the file's keys as arguments."""
+
+    def __init__(self, config: StudyConfig | None = None, **parts: Any) -> None:
+        self.config = config if config is not None else validate({"name": "study", **parts})
+        check_names(self.config, expand(self.config))
+
+    @classmethod
+    def load(
+        cls,
+        study: str | Path,
+        *,
+        scale: str | None = None,
+        overrides: Sequence[str] = (),
+        data: str | Path | None = None,
+    ) -> Study:
+        """A study from a YAML file or by a built-in name; see `tutelage.config.load.load_study`."""
+        path = str(data) if data is not None else None
+        return cls(load_study(str(study), scale=scale, overrides=overrides, data=path))
+
+    def prepare(
+        self, store: str | Path | None = None, device: str = "auto", *, keep: bool = True
+    ) -> Context:
+        """Load the data and plan; nothing is trained. Raises UserError for what is wrong.
+
+        With `keep` the study is written down in the store, for `status` and `results` to find.
+        """
+        opened = Store.open(store or default_store())
+        return Context.create(opened, self.config, _device(device), keep=keep)
+
+    def run(
+        self,
+        store: str | Path | None = None,
+        *,
+        workers: int | None = None,
+        engine: str = "local",
+        device: str = "auto",
+        checkpoint_seconds: float | None = None,
+        on_event: Callable[[Event], None] = lambda event: None,
+    ) -> StudyResult:
+        """Train whatever is missing, and return the result.
+
+        `workers` single-thread processes (default: one per core; 0: in this process). Finished
+        runs are taken from the store, interrupted ones continue.
+        """
+        if engine not in ENGINES:
+            raise UserError(f"unknown engine '{engine}'.", fix=f"Known: {', '.join(ENGINES)}.")
+        return run_context(self.prepare(store, device), workers, checkpoint_seconds, on_event)
+
+
+def run_context(
+    context: Context,
+    workers: int | None = None,
+    checkpoint_seconds: float | None = None,
+    on_event: Callable[[Event], None] = lambda event: None,
+) -> StudyResult:
+    """Execute what a prepared study still lacks."""
+    from tutelage.study.engines.inline import run_inline
+    from tutelage.study.engines.local import run_tasks
+    from tutelage.training.run import CHECKPOINT_SECONDS
+
+    seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
+    needs = missing_tasks(context)
+    if workers == 0:
+        failures = run_inline(context, needs, checkpoint_seconds=seconds, report=on_event)
+    elif needs:
+        failures = run_tasks(
+            needs,
+            context.store.root,
+            context.id,
+            workers=workers or os.cpu_count() or 1,
+            checkpoint_seconds=seconds,
+            report=on_event,
+        )
+    else:
+        failures = {}
+    if not failures:
+        drop_branches(context)
+    trained = sum(key in context.plan.nodes for key in needs) - len(failures)
+    return StudyResult(context, failures, trained)
+
+
+def open_result(study: str = "last", store: str | Path | None = None) -> StudyResult:
+    """The result of a study that was run before, by name, id or `last`; needs no data."""
+    return StudyResult(Context.open(Store.open(store or default_store(), create=False), study))
+
+
+def _device(name: str) -> str:
+    """The device class of a name; `auto` takes a CUDA device where there is one."""
+    import torch
+
+    present = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if name == "auto":
+        return "cuda" if present["cuda"] else "cpu"
+    if name not in present:
+        raise UserError(f"unknown device '{name}'.", fix="Known: auto, cpu, cuda, mps.")
+    if not present[name]:
+        raise UserError(f"this machine has no {name} device.", fix="Use --device cpu.")
+    return name

@@ -1,0 +1,280 @@
+"""A study in a store: its manifest, its data, its plan, and what its references resolve to.
+
+Nothing here imports PyTorch or trains; what has been computed is looked up.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from tutelage.config.canonical import canonical, digest
+from tutelage.config.chain import Trajectory
+from tutelage.config.design import Expanded, Reference, ScaledRef
+from tutelage.config.expand import expand
+from tutelage.config.load import validate
+from tutelage.config.schema import DataConfig, StudyConfig
+from tutelage.data.sources import load_source
+from tutelage.data.world import World, make_world
+from tutelage.errors import UserError, unknown
+from tutelage.evaluation.metrics import METRIC_VERSION
+from tutelage.models.catalog import parse_model
+from tutelage.provenance import machine, versions
+from tutelage.store import Record, Store, atomic_write
+from tutelage.study.plan import Node, Plan, make_plan, teacher_key, world_seeds
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A reference that exists: weights, and the factor on their logits.
+
+    `identity` names what a student hears. A teacher that diverged has no weights.
+    """
+
+    identity: str
+    model: str
+    weights: str
+    epoch: int
+    factor: float = 1.0
+
+
+class Diverged(Exception):
+    """A reference rests on a training that diverged."""
+
+
+class Context:
+    """One study in one store."""
+
+    def __init__(self, store: Store, manifest: Mapping[str, Any]) -> None:
+        self.store, self.manifest = store, manifest
+        self.config: StudyConfig = validate(manifest["config"], source="manifest")
+        self.expanded: Expanded = expand(self.config)
+        self.plan: Plan = make_plan(
+            self.config, self.expanded, manifest["fingerprints"], manifest["device"]
+        )
+
+    @property
+    def id(self) -> str:
+        """The study's id: a digest of its configuration, data and device class."""
+        return self.manifest["id"]
+
+    @classmethod
+    def create(
+        cls, store: Store, config: StudyConfig, device: str, *, keep: bool = True
+    ) -> Context:
+        """Loads the data, plans, and (with `keep`) writes the manifest into the store.
+
+        Raises UserError for whatever is wrong with the names, the options or the data.
+        """
+        check_names(config, expand(config))
+        worlds = [_make_world(store, config, r) for r in range(config.replicates.count)]
+        manifest = _manifest(config, worlds, device)
+        if keep:
+            path = store.folder("studies") / f"{manifest['id']}.json"
+            atomic_write(path, json.dumps(manifest, indent=1).encode())
+        return cls(store, manifest)
+
+    @classmethod
+    def open(cls, store: Store, study: str) -> Context:
+        """The study of that id (or its beginning) or name, the latest of several; or `last`."""
+        manifests = list_manifests(store)
+        if not manifests:
+            raise UserError("holds no study yet.", where=str(store.root),
+                            fix="Run one: tutelage run demo.")  # fmt: skip
+        matching = [m for m in manifests if study in ("last", m["name"])] or [
+            m for m in manifests if len(study) >= 4 and m["id"].startswith(study)
+        ]
+        if not matching:
+            raise unknown("study", study, {m["name"] for m in manifests}, where=str(store.root))
+        return cls(store, matching[-1])
+
+    def world(self, replicate: int) -> World:
+        """The data of a replicate. Raises UserError when it is not what the study began with."""
+        world = _make_world(self.store, self.config, replicate)
+        if world.fingerprint != self.manifest["fingerprints"][replicate]:
+            raise UserError("the data has changed since the study began.",
+                            where=self.config.data.path, fix="Run the study again.")  # fmt: skip
+        return world
+
+    def node(self, key: str) -> Node:
+        """The node of that key."""
+        return self.plan.nodes[key]
+
+    def trajectory(self, node: Node) -> Trajectory | None:
+        """The chain of a node, or None while its teacher is not known. May raise Diverged."""
+        teacher = node.training.teacher
+        if teacher is None:
+            return node.trajectory(None)
+        resolved = self.resolve(self.expanded.teachers[teacher].reference, node.replicate)
+        return node.trajectory(resolved.identity) if resolved else None
+
+    def run(self, node: Node) -> Record | None:
+        """The run record of a node, if it is trained. Raises Diverged for a diverged teacher."""
+        trajectory = self.trajectory(node)
+        return self._get("run", trajectory.id) if trajectory else None
+
+    def resolve(self, reference: Reference, replicate: int) -> Resolved | None:
+        """What a reference is in a replicate, or None while that is not known."""
+        key = (canonical(_plain(reference)), replicate)
+        if key not in self._resolved:
+            found = self._resolve(reference, replicate)
+            if found is None:
+                return None
+            self._resolved[key] = found
+        return self._resolved[key]
+
+    def _resolve(self, reference: Reference, replicate: int) -> Resolved | None:
+        if isinstance(reference, ScaledRef):
+            key, base = self.scale_id(reference, replicate), self.resolve(reference.of, replicate)
+            scale = self.store.get("scale", key) if key else None
+            if scale is None or base is None:
+                return None
+            factor = scale.result["factor"]
+            identity = digest(["scaled", factor, base.identity])
+            return Resolved(identity, base.model, base.weights, base.epoch, base.factor * factor)
+        node = self.node(teacher_key(replicate, reference.training))
+        trajectory, run = self.trajectory(node), self.run(node)
+        if trajectory is None or run is None:
+            return None
+        if run.result["status"] == "diverged":
+            raise Diverged(node.key)
+        blobs, epoch = run.result["blobs"], run.result["epochs"]
+        if reference.at == "best":
+            weights, epoch = blobs["best"], run.result["best_epoch"]
+        elif reference.at == "final":
+            weights = blobs["final"]
+        else:
+            state = self.store.get("state", trajectory.state_ids[reference.at])
+            if state is None:
+                return None
+            weights, epoch = state.result["blobs"]["weights"], reference.at
+        identity = digest(["state", node.start.model, weights])
+        return Resolved(identity, node.start.model, weights, epoch)
+
+    def scale_id(self, reference: ScaledRef, replicate: int) -> str | None:
+        """The id of the record of a scaled reference's factor, once its parts are known."""
+        parts = [reference.of, reference.entropy_of] if reference.entropy_of else [reference.of]
+        known = [self.resolve(part, replicate) for part in parts]
+        if any(part is None for part in known):
+            return None
+        identities = [part.identity for part in known if part]
+        return digest(["scale", identities, reference.temperature, self._data(replicate)])
+
+    def evaluation(self, model: str, weights: str, replicate: int) -> Record | None:
+        """The evaluation of a state on a replicate's splits, if there is one."""
+        return self._get("evaluation", self.evaluation_id(model, weights, replicate))
+
+    def evaluation_id(self, model: str, weights: str, replicate: int) -> str:
+        """The id of that record."""
+        return digest(["evaluation", METRIC_VERSION, model, weights, self._data(replicate)])
+
+    def mimicry_id(self, model: str, weights: str, teacher: Resolved, replicate: int) -> str:
+        """The id of the record that compares a state with a reference."""
+        return digest(
+            ["mimicry", METRIC_VERSION, model, weights, teacher.identity, self._data(replicate)]
+        )
+
+    def _data(self, replicate: int) -> str:
+        return self.manifest["fingerprints"][replicate]
+
+    @cached_property
+    def _resolved(self) -> dict[tuple[str, int], Resolved]:
+        return {}
+
+    @cached_property
+    def _records(self) -> dict[tuple[str, str], Record]:
+        return {}
+
+    def _get(self, kind: str, record_id: str) -> Record | None:
+        """A record, remembered once it exists: records never change."""
+        if (kind, record_id) not in self._records:
+            found = self.store.get(kind, record_id)
+            if found is None:
+                return None
+            self._records[kind, record_id] = found
+        return self._records[kind, record_id]
+
+
+def list_manifests(store: Store) -> list[dict[str, Any]]:
+    """The manifests of all studies in a store, the latest last."""
+    found = []
+    for path in store.folder("studies").glob("*.json"):
+        try:
+            found.append(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError:
+            fix = "Delete it and run the study again: its runs are kept."
+            raise UserError("is damaged.", where=str(path), fix=fix) from None
+    return sorted(found, key=lambda manifest: manifest["started"])
+
+
+def check_names(config: StudyConfig, expanded: Expanded) -> None:
+    """Raises UserError for a model that does not exist; the key is named."""
+    for kind, trainings in (("teachers", expanded.trainings), ("conditions", expanded.conditions)):
+        for name, training in trainings.items():
+            try:
+                parse_model(training.model)
+            except UserError as error:
+                where = f"{kind}.{name}.model"
+                if kind == "conditions" and training.model == config.student.model:
+                    where = "student.model"
+                raise UserError(error.what, where=where, fix=error.fix) from None
+
+
+@lru_cache(maxsize=1)
+def _source(store: Store, data: str) -> Any:
+    return load_source(DataConfig.model_validate_json(data), store.cache_file)
+
+
+@lru_cache(maxsize=4)
+def _world(store: Store, data: str, split_seed: int, noise_seed: int) -> World:
+    config = DataConfig.model_validate_json(data)
+    return make_world(_source(store, data), config, split_seed, noise_seed)
+
+
+def _make_world(store: Store, config: StudyConfig, replicate: int) -> World:
+    return _world(store, config.data.model_dump_json(), *world_seeds(config, replicate))
+
+
+def _manifest(config: StudyConfig, worlds: list[World], device: str) -> dict[str, Any]:
+    form = config.model_dump(mode="json", exclude_none=True)
+    world = worlds[0]
+    fingerprints = [w.fingerprint for w in worlds]
+    identity = form | {"data": {k: v for k, v in form["data"].items() if k != "path"}}
+    return {
+        "schema": 1,
+        "id": digest([identity, fingerprints, device])[:16],
+        "name": config.name,
+        "config": form,
+        "device": device,
+        "fingerprints": fingerprints,
+        "data": {
+            "train": len(world.train.labels),
+            "validation": len(world.validation.labels),
+            "test": len(world.test.labels),
+            "classes": world.classes,
+            "class_names": list(world.class_names),
+            "shape": list(world.shape),
+        },
+        "costs": _costs(config, world),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+        "versions": versions(),
+        "machine": machine(),
+    }
+
+
+def _costs(config: StudyConfig, world: World) -> dict[str, dict[str, int]]:
+    """Parameters and multiply-adds of one image, by model; kept because they need PyTorch."""
+    from tutelage.models.cost import model_cost
+
+    expanded = expand(config)
+    trainings = (*expanded.trainings.values(), *expanded.conditions.values())
+    costs = {t.model: model_cost(t.model, world.shape, world.classes) for t in trainings}
+    return {name: {"parameters": c.parameters, "macs": c.macs} for name, c in costs.items()}
+
+
+def _plain(reference: Reference) -> Any:
+    return [type(reference).__name__, asdict(reference)]

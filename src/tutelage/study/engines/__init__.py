@@ -1,0 +1,1 @@
+"""Who executes the tasks of a plan, and where."""

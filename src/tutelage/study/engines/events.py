@@ -1,0 +1,81 @@
+"""What an engine reports while it works, and the bookkeeping that every engine shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened to a task: `started`, `done`, `diverged`, `failed`, `retried`, `waiting`.
+
+    `message` says why, where there is a why.
+    """
+
+    kind: str
+    key: str
+    message: str = ""
+
+
+Report = Callable[[Event], None]
+
+
+@dataclass
+class Agenda:
+    """Which tasks are ready, running or over. `needs` maps each task to those before it.
+
+    A task whose needs failed is failed in turn; one that diverged counts as over, because those
+    after it find out for themselves.
+    """
+
+    needs: Mapping[str, tuple[str, ...]]
+    report: Report
+    over: set[str] = field(default_factory=set)
+    running: set[str] = field(default_factory=set)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        followers: dict[str, int] = dict.fromkeys(self.needs, 0)
+        for needed in self.needs.values():
+            for key in needed:
+                followers[key] += 1
+        # Those that most others wait for come first; the order never changes a result.
+        self.waiting = sorted(self.needs, key=lambda key: -followers[key])
+
+    def take(self) -> str | None:
+        """The next ready task, now running; None when there is none at the moment."""
+        for key in self.waiting:
+            if all(need in self.over for need in self.needs[key]):
+                self.waiting.remove(key)
+                self.running.add(key)
+                self.report(Event("started", key))
+                return key
+        return None
+
+    def finish(self, key: str, status: str) -> None:
+        """`key` ended with `done` or `diverged`."""
+        self.running.discard(key)
+        self.over.add(key)
+        self.report(Event(status, key))
+
+    def put_back(self, key: str, kind: str, message: str = "") -> None:
+        """`key` is to be tried again, after the others."""
+        self.running.discard(key)
+        self.waiting.append(key)
+        self.report(Event(kind, key, message))
+
+    def fail(self, key: str, message: str) -> None:
+        """`key` failed, and with it all that needs it."""
+        self.running.discard(key)
+        self.failures[key] = message
+        self.report(Event("failed", key, message))
+        for other in [other for other in self.waiting if key in self.needs[other]]:
+            if other in self.waiting:
+                self.waiting.remove(other)
+                self.fail(other, f"not run, because {key} failed")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self.waiting and not self.running

@@ -1,0 +1,208 @@
+"""Executing one task of a plan: a training with its evaluation, or a replicate's comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from tutelage.config.design import Reference, ScaledRef
+from tutelage.data.views import parse_views
+from tutelage.data.world import World
+from tutelage.evaluation.metrics import metrics
+from tutelage.evaluation.mimicry import mimicry
+from tutelage.models.build import build_model
+from tutelage.models.predict import logits_of
+from tutelage.provenance import provenance
+from tutelage.store import Record
+from tutelage.study.context import Context, Diverged, Resolved
+from tutelage.study.plan import COMPARE, Node
+from tutelage.study.progress import is_trained
+from tutelage.teachers.scaling import calibrated_factor, entropy_matched_factor
+from tutelage.teachers.signals import LiveSignal, Table, TableSignal, table_pays
+from tutelage.training.run import CHECKPOINT_SECONDS, never, train_run
+from tutelage.training.stepper import Signal
+from tutelage.training.trainee import load_weights
+
+Logits = dict[str, np.ndarray]
+
+DONE, BUSY, DIVERGED = "done", "busy", "diverged"
+SPLITS = {"train": "train", "val": "validation", "test": "test"}
+
+
+def prepare_process() -> None:
+    """Makes this process one that computes reproducibly: one thread, deterministic kernels."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+
+
+def execute(
+    context: Context,
+    key: str,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    stop: Callable[[], bool] = never,
+) -> str:
+    """Execute the task `key`; what is in the store already is not computed again.
+
+    Returns DONE, DIVERGED, or BUSY when another process is training this very run. Raises Stopped
+    when `stop` answered yes.
+    """
+    prefix, _, rest = key.partition("/")
+    try:
+        if rest == COMPARE:
+            _compare(context, int(prefix[1:]))
+            return DONE
+        return _train(context, context.node(key), checkpoint_seconds, stop)
+    except Diverged:
+        return DIVERGED
+
+
+def _train(
+    context: Context, node: Node, checkpoint_seconds: float, stop: Callable[[], bool]
+) -> str:
+    teacher = None
+    if node.training.teacher is not None:
+        reference = context.expanded.teachers[node.training.teacher].reference
+        teacher = ensure_reference(context, reference, node.replicate)
+    trajectory = node.trajectory(teacher.identity if teacher else None)
+    store = context.store
+    if not is_trained(store, trajectory, node.keep):
+        with store.lease(trajectory.id) as held:
+            if not held:
+                return BUSY
+            if not is_trained(store, trajectory, node.keep):
+                world = context.world(node.replicate)
+                signals: dict[str, Signal] = {}
+                if teacher is not None:
+                    signals[teacher.identity] = _signal(context, teacher, node, world)
+                train_run(
+                    store, trajectory, world, signals, keep=node.keep, branches=node.branches,
+                    checkpoint_seconds=checkpoint_seconds, stop=stop,
+                )  # fmt: skip
+    run = context.run(node)
+    assert run is not None, "a run that was trained is in the store"
+    if run.result["status"] == "diverged":
+        return DIVERGED
+    _ensure_evaluation(context, node.start.model, run.result["blobs"]["final"], node.replicate)
+    return DONE
+
+
+def _signal(context: Context, teacher: Resolved, node: Node, world: World) -> Signal:
+    device, views = node.start.device, parse_views(node.start.views)
+    model = _load(context, teacher.model, teacher.weights, world).to(device)
+    heard = sum(step.distils for step in node.training.steps(teacher.identity))
+    if table_pays(views, len(world.train.labels), world.classes, heard):
+        table = Table(context.store, teacher.weights, world, views, device)
+        return TableSignal(table.load(model), teacher.factor)
+    return LiveSignal(model, teacher.factor)
+
+
+def _load(context: Context, model: str, weights: str, world: World) -> torch.nn.Module:
+    arrays = context.store.get_arrays(weights)
+    if arrays is None:
+        raise RuntimeError(f"weights {weights[:12]} are missing or damaged; run the study again")
+    network = build_model(model, world.shape, world.classes, seed=0)
+    load_weights(network, arrays)
+    return network
+
+
+def ensure_reference(context: Context, reference: Reference, replicate: int) -> Resolved:
+    """What a reference is, its factor fitted if need be; the trainings under it must be done."""
+    if isinstance(reference, ScaledRef):
+        _ensure_scale(context, reference, replicate)
+    resolved = context.resolve(reference, replicate)
+    if resolved is None:
+        raise RuntimeError("a teacher is asked for before it was trained")
+    return resolved
+
+
+def _ensure_scale(context: Context, reference: ScaledRef, replicate: int) -> None:
+    base = ensure_reference(context, reference.of, replicate)
+    target = reference.entropy_of and ensure_reference(context, reference.entropy_of, replicate)
+    key = context.scale_id(reference, replicate)
+    assert key is not None, "its parts were just ensured"
+    if context.store.has("scale", key):
+        return
+    logits = reference_logits(context, base, replicate)
+    if target:
+        goal = reference_logits(context, target, replicate)["train"]
+        factor = entropy_matched_factor(logits["train"], goal, reference.temperature)
+    else:
+        labels = context.world(replicate).validation.labels
+        factor = calibrated_factor(logits["val"], labels)
+    scaled = {name: values * factor for name, values in logits.items()}
+    result = {"factor": factor, "metrics": _split_metrics(scaled, context.world(replicate))}
+    context.store.put(Record("scale", key, result, provenance(), {}))
+
+
+def reference_logits(context: Context, reference: Resolved, replicate: int) -> Logits:
+    """The logits [N, classes] of a reference on train, val and test, its factor applied."""
+    logits = _ensure_evaluation(context, reference.model, reference.weights, replicate)
+    return {split: values * reference.factor for split, values in logits.items()}
+
+
+def _ensure_evaluation(context: Context, model: str, weights: str, replicate: int) -> Logits:
+    """The logits of a state on every split; its evaluation record is written when missing."""
+    record = context.evaluation(model, weights, replicate)
+    if record is not None:
+        kept = context.store.get_arrays(record.result["blobs"]["logits"])
+        if kept is not None:
+            return kept
+    world, device = context.world(replicate), context.manifest["device"]
+    network = _load(context, model, weights, world).to(device)
+    logits = {
+        name: logits_of(network, getattr(world, split), world.mean, world.std, device)
+        for name, split in SPLITS.items()
+    }
+    # The labels go along, so that whoever reads the logits later needs no data; one blob a world.
+    labels = {name: getattr(world, split).labels for name, split in SPLITS.items()}
+    blobs = {
+        "logits": context.store.put_arrays(logits),
+        "labels": context.store.put_arrays(labels),
+    }
+    result = {"metrics": _split_metrics(logits, world), "blobs": blobs}
+    key = context.evaluation_id(model, weights, replicate)
+    context.store.put(Record("evaluation", key, result, provenance(device), {}))
+    return logits
+
+
+def _split_metrics(logits: Logits, world: World) -> dict[str, dict[str, float]]:
+    return {
+        name: metrics(logits[name], getattr(world, split).labels) for name, split in SPLITS.items()
+    }
+
+
+def _compare(context: Context, replicate: int) -> None:
+    """Compares every student of a replicate with every teacher reference of the study."""
+    teachers: dict[str, tuple[Resolved, Logits]] = {}
+    for teacher in context.expanded.teachers.values():
+        try:
+            resolved = ensure_reference(context, teacher.reference, replicate)
+        except Diverged:
+            continue
+        teachers[resolved.identity] = (resolved, reference_logits(context, resolved, replicate))
+    for node in context.plan.nodes.values():
+        if node.replicate == replicate and node.role == "student":
+            _compare_one(context, node, teachers)
+
+
+def _compare_one(
+    context: Context, node: Node, teachers: dict[str, tuple[Resolved, Logits]]
+) -> None:
+    try:
+        run = context.run(node)
+    except Diverged:
+        return
+    if run is None or run.result["status"] == "diverged":
+        return
+    model, weights = node.start.model, run.result["blobs"]["final"]
+    logits: Logits | None = None
+    for resolved, goal in teachers.values():
+        key = context.mimicry_id(model, weights, resolved, node.replicate)
+        if context.store.has("mimicry", key):
+            continue
+        if logits is None:
+            logits = _ensure_evaluation(context, model, weights, node.replicate)
+        result = {split: mimicry(logits[split], goal[split]) for split in ("train", "test")}
+        context.store.put(Record("mimicry", key, result, provenance(), {}))

@@ -1,0 +1,221 @@
+"""The plan: every training of a study as a node, what it needs first, and what runs share.
+
+Runs that share a prefix train it once: the later one waits for the earlier and continues from the
+checkpoint at the epoch where they part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from tutelage.config.canonical import derive_seed, digest
+from tutelage.config.chain import Start, Trajectory
+from tutelage.config.design import Expanded, StateRef, Training, states_in
+from tutelage.config.schema import StudyConfig
+from tutelage.models.catalog import parse_model
+
+COMPARE = "compare"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One training of the plan: a condition, a replicate and a triple of seeds.
+
+    `keep` are epochs whose weights some teacher reference rests on; at `branches` other nodes part
+    from this one; `needs` are the keys of nodes that come first. `continues` is the node whose
+    first `shared` epochs this one takes over.
+    """
+
+    key: str
+    replicate: int
+    role: str
+    training: Training
+    seed: int
+    start: Start
+    keep: frozenset[int] = frozenset()
+    branches: frozenset[int] = frozenset()
+    needs: tuple[str, ...] = ()
+    continues: str | None = None
+    shared: int = 0
+
+    def trajectory(self, teacher: str | None) -> Trajectory:
+        """The chain of this training, given the identity of its teacher."""
+        return Trajectory(self.start, self.training.steps(teacher))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All nodes by key, in an order in which each comes after what it needs."""
+
+    nodes: dict[str, Node]
+    replicates: int
+
+    def tasks(self) -> dict[str, tuple[str, ...]]:
+        """What is executed: each node, and for each replicate the comparisons after its nodes."""
+        tasks = {key: node.needs for key, node in self.nodes.items()}
+        for replicate in range(self.replicates):
+            ours = tuple(k for k, node in self.nodes.items() if node.replicate == replicate)
+            tasks[f"r{replicate}/{COMPARE}"] = ours
+        return tasks
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all runs, each as if trained alone."""
+        return sum(node.training.recipe.epochs for node in self.nodes.values())
+
+    @property
+    def shared_epochs(self) -> int:
+        """Epochs that need no training because another run of the plan trains them."""
+        return sum(node.shared for node in self.nodes.values())
+
+
+def teacher_key(replicate: int, training: str) -> str:
+    """The key of the node that trains a teacher."""
+    return f"r{replicate}/teacher/{training}"
+
+
+def student_key(replicate: int, condition: str, seed: int) -> str:
+    """The key of the node that trains a student."""
+    return f"r{replicate}/{condition}/s{seed}"
+
+
+def make_plan(
+    study: StudyConfig, expanded: Expanded, fingerprints: Sequence[str], device: str
+) -> Plan:
+    """The plan of a study whose replicates have the given data fingerprints."""
+    nodes: dict[str, Node] = {}
+    for replicate in range(study.replicates.count):
+        ours = [
+            *_teachers(study, expanded, replicate, fingerprints[replicate], device),
+            *_students(study, expanded, replicate, fingerprints[replicate], device),
+        ]
+        nodes |= _share({node.key: node for node in _ordered(ours)}, expanded)
+    return Plan(nodes, study.replicates.count)
+
+
+def world_seeds(study: StudyConfig, replicate: int) -> tuple[int, int]:
+    """The seeds of a replicate's split and noise; what does not vary keeps replicate 0's."""
+    return _seed(study, "split", replicate), _seed(study, "noise", replicate)
+
+
+def _seed(study: StudyConfig, what: str, replicate: int, *more: str | int) -> int:
+    varies = what in study.replicates.vary or what == "student"
+    return derive_seed(study.seed, what, replicate if varies else 0, *more)
+
+
+def _start(
+    study: StudyConfig, training: Training, data: str, device: str, init_seed: int, stream_seed: int
+) -> Start:
+    recipe = training.recipe
+    return Start(
+        data=data,
+        views=study.data.views,
+        batch_size=recipe.batch_size,
+        model=parse_model(training.model).canonical,
+        init_seed=init_seed,
+        stream_seed=stream_seed,
+        optimizer=recipe.optimizer,
+        clip_norm=recipe.clip_norm,
+        label_smoothing=recipe.label_smoothing,
+        precision=recipe.precision,
+        device=device,
+    )
+
+
+def _teachers(
+    study: StudyConfig, expanded: Expanded, replicate: int, data: str, device: str
+) -> list[Node]:
+    kept: dict[str, set[int]] = {name: set() for name in expanded.trainings}
+    for teacher in expanded.teachers.values():
+        for state in states_in(teacher.reference):
+            if isinstance(state.at, int):
+                kept[state.training].add(state.at)
+    # All teachers of a replicate share their seeds, so that teachers of one architecture that
+    # differ in their stop begin alike.
+    init = _seed(study, "teacher", replicate, "init")
+    stream = _seed(study, "teacher", replicate, "stream")
+    return [
+        Node(
+            key=teacher_key(replicate, name),
+            replicate=replicate,
+            role="teacher",
+            training=training,
+            seed=0,
+            start=_start(study, training, data, device, init, stream),
+            keep=frozenset(kept[name]),
+            needs=_needs(expanded, training, replicate),
+        )
+        for name, training in expanded.trainings.items()
+    ]
+
+
+def _students(
+    study: StudyConfig, expanded: Expanded, replicate: int, data: str, device: str
+) -> list[Node]:
+    nodes = []
+    for seed in range(study.replicates.students):
+        init = _seed(study, "student", replicate, seed, "init")
+        stream = _seed(study, "student", replicate, seed, "stream")
+        nodes += [
+            Node(
+                key=student_key(replicate, name, seed),
+                replicate=replicate,
+                role="student",
+                training=training,
+                seed=seed,
+                start=_start(study, training, data, device, init, stream),
+                needs=_needs(expanded, training, replicate),
+            )
+            for name, training in expanded.conditions.items()
+        ]
+    return nodes
+
+
+def _needs(expanded: Expanded, training: Training, replicate: int) -> tuple[str, ...]:
+    if training.teacher is None:
+        return ()
+    states = states_in(expanded.teachers[training.teacher].reference)
+    return tuple(dict.fromkeys(teacher_key(replicate, state.training) for state in states))
+
+
+def _ordered(nodes: list[Node]) -> list[Node]:
+    """The nodes in an order in which each follows what it needs; otherwise as given."""
+    placed: dict[str, Node] = {}
+    waiting = list(nodes)
+    while waiting:
+        ready = [node for node in waiting if all(need in placed for need in node.needs)]
+        placed |= {node.key: node for node in ready}
+        waiting = [node for node in waiting if node.key not in placed]
+    return list(placed.values())
+
+
+def _share(nodes: dict[str, Node], expanded: Expanded) -> dict[str, Node]:
+    """Lets each node take over the longest prefix that an earlier one has in common with it."""
+    chains: dict[str, Trajectory] = {}
+    for key, node in nodes.items():
+        chain = node.trajectory(_symbol(expanded, node.training.teacher))
+        best, length = None, 0
+        for other, earlier in chains.items():
+            shared = chain.shared_with(earlier)
+            if shared > length:
+                best, length = other, shared
+        chains[key] = chain
+        if best is None:
+            continue
+        nodes[key] = replace(
+            node, needs=tuple(dict.fromkeys((*node.needs, best))), continues=best, shared=length
+        )
+        if length < len(chains[best].epochs) or length < len(chain.epochs):
+            parent = nodes[best]
+            nodes[best] = replace(parent, branches=parent.branches | {length})
+    return nodes
+
+
+def _symbol(expanded: Expanded, teacher: str | None) -> str | None:
+    """Stands for a teacher's identity before it is trained: equal where the references are."""
+    if teacher is None:
+        return None
+    reference = expanded.teachers[teacher].reference
+    kind = "state" if isinstance(reference, StateRef) else "scaled"
+    return digest([kind, asdict(reference)])

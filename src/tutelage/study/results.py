@@ -1,0 +1,180 @@
+"""Gathering what the store holds of a study into one document of plain values (`schema: 1`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tutelage.config.design import ScaledRef, Teacher
+from tutelage.study.context import Context, Diverged, Resolved
+from tutelage.study.plan import Node
+
+SCHEMA = 1
+
+
+def collect(context: Context, failures: dict[str, str] | None = None) -> dict[str, Any]:
+    """The results document of a study, without its findings.
+
+    `failures` maps keys of tasks that failed in this execution to their messages.
+    """
+    costs = context.manifest["costs"]
+    return {
+        "schema": SCHEMA,
+        "study": _study(context),
+        "conditions": _conditions(context),
+        "teachers": [_teacher(context, teacher, costs) for teacher in
+                     context.expanded.teachers.values()],
+        "runs": [_run(context, node, costs, failures or {}) for node in
+                 context.plan.nodes.values()],
+    }  # fmt: skip
+
+
+def _study(context: Context) -> dict[str, Any]:
+    manifest = context.manifest
+    data = manifest["data"] | {
+        "source": context.config.data.source,
+        "label_noise": context.config.data.label_noise,
+        "fingerprints": manifest["fingerprints"],
+    }
+    return {
+        "name": context.config.name,
+        "id": context.id,
+        "question": context.config.question,
+        "config": manifest["config"],
+        "data": data,
+        "device": manifest["device"],
+        "created": manifest["started"],
+        "versions": manifest["versions"],
+        "machine": manifest["machine"],
+    }
+
+
+def _conditions(context: Context) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": training.name,
+            "group": training.group,
+            "teacher": training.teacher,
+            "student": training.model,
+            "loss": training.loss_text,
+            "epochs": training.recipe.epochs,
+            "decays": training.recipe.decays,
+            "distil_until": training.until if training.teacher else None,
+        }
+        for training in context.expanded.conditions.values()
+    ]
+
+
+def _teacher(context: Context, teacher: Teacher, costs: dict[str, Any]) -> dict[str, Any]:
+    training = context.expanded.trainings[teacher.training]
+    rows = []
+    for replicate in range(context.plan.replicates):
+        try:
+            resolved = context.resolve(teacher.reference, replicate)
+        except Diverged:
+            rows.append({"replicate": replicate, "status": "diverged"})
+            continue
+        if resolved is not None:
+            rows.append(_reference_row(context, teacher, resolved, replicate))
+    return {
+        "name": teacher.name,
+        "model": training.model,
+        **costs[training.model],
+        "training": teacher.training,
+        "stop": teacher.stop,
+        "epochs": training.recipe.epochs,
+        "stop_epoch": rows[0].get("epoch") if rows else None,
+        "scaled": teacher.scaled,
+        "taught_by": teacher.taught_by,
+        "full": teacher.is_full,
+        "replicates": rows,
+    }
+
+
+def _reference_row(
+    context: Context, teacher: Teacher, resolved: Resolved, replicate: int
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "replicate": replicate,
+        "status": "done",
+        "digest": resolved.weights,
+        "epoch": resolved.epoch,
+        "factor": resolved.factor if teacher.scaled else None,
+    }
+    if isinstance(teacher.reference, ScaledRef):
+        key = context.scale_id(teacher.reference, replicate)
+        record = context.store.get("scale", key) if key else None
+    else:
+        record = context.evaluation(resolved.model, resolved.weights, replicate)
+    return row | (_by_split(record.result["metrics"]) if record else {})
+
+
+def _by_split(figures: dict[str, dict[str, float]]) -> dict[str, float]:
+    """{"test": {"error": 3.1}} as {"test_error": 3.1}."""
+    return {
+        f"{split}_{name}": value for split, part in figures.items() for name, value in part.items()
+    }
+
+
+def _run(
+    context: Context, node: Node, costs: dict[str, Any], failures: dict[str, str]
+) -> dict[str, Any]:
+    training = node.training
+    teacher = context.expanded.teachers.get(training.teacher or "")
+    row: dict[str, Any] = {
+        "id": None,
+        "key": node.key,
+        "condition": training.name,
+        "role": node.role,
+        "model": node.start.model,
+        **costs[training.model],
+        "teacher": training.teacher,
+        "stop": teacher.stop if teacher else None,
+        "loss": training.loss_text,
+        "replicate": node.replicate,
+        "seed": node.seed,
+        "status": "failed" if node.key in failures else "pending",
+        "reason": failures.get(node.key),
+        "epochs": training.recipe.epochs,
+        "continues": node.continues,
+        "shared_epochs": node.shared,
+        "val_error": None,
+        "test_error": None,
+        "digest": None,
+        "timing": {},
+        "history": [],
+    }
+    try:
+        run, trajectory = context.run(node), context.trajectory(node)
+    except Diverged as error:
+        return row | {"status": "diverged", "reason": f"its teacher diverged: {error}"}
+    if run is None or trajectory is None:
+        return row
+    result = run.result
+    row |= {
+        "id": run.id,
+        "status": result["status"],
+        "timing": {k: run.timing[k] for k in ("attributed_s", "spent_s", "images_per_s")},
+        "history": result["history"],
+    }
+    if result["status"] == "diverged":
+        return row | {"reason": f"the loss was not finite in epoch {result['epochs'] + 1}"}
+    weights = result["blobs"]["final"]
+    row |= {
+        "digest": weights,
+        "best_epoch": result["best_epoch"],
+        "best_val_error": result["history"][result["best_epoch"] - 1]["val_error"],
+    }
+    record = context.evaluation(node.start.model, weights, node.replicate)
+    row |= _by_split(record.result["metrics"]) if record else {}
+    if teacher is not None and node.role == "student":
+        row |= _mimicry(context, node, weights, teacher)
+    return row
+
+
+def _mimicry(context: Context, node: Node, weights: str, teacher: Teacher) -> dict[str, float]:
+    """How closely a student follows its own teacher, such as train_kl_shape_t4."""
+    resolved = context.resolve(teacher.reference, node.replicate)
+    assert resolved is not None, "a student that is trained has a teacher"
+    key = context.mimicry_id(node.start.model, weights, resolved, node.replicate)
+    record = context.store.get("mimicry", key)
+    return _by_split(record.result) if record else {}

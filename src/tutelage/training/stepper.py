@@ -1,0 +1,69 @@
+"""How one step is executed. This one is plain PyTorch: one network, one batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tutelage.config.chain import EpochStep, Start
+from tutelage.data.stream import Batch
+from tutelage.losses import kd
+
+Signal = Callable[[Batch], Tensor]  # a teacher: a batch of views -> its logits [B, classes]
+PARTS = ("loss", "ce", "kd", "error", "agreement")
+
+
+def distillation_loss(form: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss of (student logits, teacher logits) that a canonical form names."""
+    ((name, options),) = json.loads(form).items()
+    return partial({"kd": kd}[name], **options)
+
+
+class EagerStepper:
+    """Trains `model` batch by batch: forward, weighted loss, backward, update."""
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, start: Start) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.clip_norm, self.label_smoothing = start.clip_norm, start.label_smoothing
+        self.device_type = torch.device(start.device).type
+        self.bf16 = start.precision == "bf16"
+
+    def begin(self, step: EpochStep, signal: Signal | None) -> None:
+        """Sets what the coming epoch does; `signal` is the teacher of an epoch that distils."""
+        self.model.train()
+        self.weights = (step.ce_weight, step.kd_weight)
+        self.signal = signal if step.distils else None
+        self.distil = distillation_loss(step.loss) if step.distils and step.loss else None
+        for group in self.optimizer.param_groups:
+            group["lr"] = step.lr
+
+    def step(self, batch: Batch) -> Tensor:
+        """One update. Returns the raw figures of PARTS for this batch, shape [5], detached.
+
+        Loss parts are means over the batch before weighting; error and agreement are shares of
+        the batch. Without a signal, kd and agreement are 0.
+        """
+        with torch.autocast(self.device_type, dtype=torch.bfloat16, enabled=self.bf16):
+            logits = self.model(batch.images)
+        logits = logits.float()
+        guess = logits.detach().argmax(1)
+        ce = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
+        loss = self.weights[0] * ce
+        taught, agreement = ce.new_zeros(()), ce.new_zeros(())
+        if self.signal is not None and self.distil is not None:
+            target = self.signal(batch)
+            taught = self.distil(logits, target)
+            loss = loss + self.weights[1] * taught
+            agreement = (guess == target.argmax(1)).float().mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self.optimizer.step()
+        error = (guess != batch.labels).float().mean()
+        return torch.stack((loss.detach(), ce.detach(), taught.detach(), error, agreement))
