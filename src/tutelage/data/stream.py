@@ -1,0 +1,113 @@
+"""Streams: the batches of every epoch and their views, a pure function of (seed, epoch)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tutelage.data.views import Views
+from tutelage.data.world import Split
+from tutelage.errors import UserError
+
+# Batches are made several at a time, about so many bytes of pixels: enough to make calls cheap,
+# little enough to stay in a processor's cache. It changes no number.
+_BYTES_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one step sees.
+
+    `index` int64 [B] are positions in the split, `view` int64 [B] which view of each image;
+    `pixels` uint8 [B, H, W, C] are those views and `images` float32 [B, C, H, W] the same,
+    normalised, in channels_last memory; `labels` int64 [B].
+    """
+
+    index: Tensor
+    view: Tensor
+    pixels: Tensor
+    images: Tensor
+    labels: Tensor
+
+
+def normalise(
+    pixels: Tensor, mean: NDArray[np.float32] | Tensor, std: NDArray[np.float32] | Tensor
+) -> Tensor:
+    """(pixels / 255 - mean) / std, with uint8 [B, H, W, C] becoming float32 [B, C, H, W].
+
+    `mean` and `std` are float32 [C], of pixels / 255. The result is in channels_last memory.
+    """
+    batch, height, width, channels = pixels.shape
+    offset, scale = (
+        (torch.as_tensor(figure, device=pixels.device) * 255).repeat(height * width)
+        for figure in (mean, std)
+    )
+    values = pixels.reshape(batch, height * width * channels).to(torch.float32)
+    values.sub_(offset).div_(scale)
+    return values.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+class Stream:
+    """The training batches of `split`, epoch by epoch.
+
+    Every epoch has an order and views of its own, shows each image at most once, and drops an
+    incomplete last batch. `mean` and `std` float32 [C] normalise (see `normalise`). Pixels stay on
+    `device`. Raises UserError when a batch is larger than the split, or the images too small for
+    the views.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        views: Views,
+        batch_size: int,
+        seed: int,
+        mean: NDArray[np.float32],
+        std: NDArray[np.float32],
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if batch_size > len(split):
+            raise UserError(
+                f"a batch of {batch_size} is larger than the {len(split)} training images.",
+                where="recipe.batch_size",
+                fix=f"Set it to {len(split)} or less.",
+            )
+        height, width, channels = split.images.shape[1:]
+        views.check((height, width, channels))
+        self.views, self.batch_size, self.seed = views, batch_size, seed
+        self._device = torch.device(device)
+        self._pixels, self._labels, self._mean, self._std = (
+            torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device)
+            for array in (split.images, split.labels, mean, std)
+        )
+        batch_bytes = batch_size * height * width * channels
+        self._at_once = batch_size * max(1, _BYTES_AT_ONCE // batch_bytes)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many batches an epoch has."""
+        return len(self._labels) // self.batch_size
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch (0, 1, ...), whatever was asked for before."""
+        rng = np.random.Generator(np.random.PCG64([self.seed, epoch]))
+        used = self.batches_per_epoch * self.batch_size
+        order = rng.permutation(len(self._labels))[:used]
+        index = torch.from_numpy(order).to(self._device)
+        view = torch.from_numpy(self.views.draw(rng, used)).to(self._device)
+        for start in range(0, used, self._at_once):
+            part = slice(start, start + self._at_once)
+            yield from self._batches(index[part], view[part])
+
+    def _batches(self, index: Tensor, view: Tensor) -> Iterator[Batch]:
+        pixels = self.views.apply(self._pixels.index_select(0, index), view)
+        images = normalise(pixels, self._mean, self._std)
+        labels = self._labels.index_select(0, index)
+        parts = (whole.split(self.batch_size) for whole in (index, view, pixels, images, labels))
+        for fields in zip(*parts, strict=True):
+            yield Batch(*fields)

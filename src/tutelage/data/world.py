@@ -1,0 +1,194 @@
+"""A world: the train, validation and test images of one replicate, with its label noise.
+
+Split and noise are pure functions of their seeds, drawn with NumPy's PCG64.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tutelage.config.canonical import canonical
+from tutelage.config.schema import DataConfig
+from tutelage.data.draw import Indices, Pool
+from tutelage.data.sources import Source
+from tutelage.errors import UserError
+
+_PIXELS_AT_ONCE = 1 << 18
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images uint8 [N, H, W, C] with their labels int64 [N]."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """What the runs of one replicate train on, choose by, and are tested with.
+
+    `clean_train_labels` int64 [N] are those before the noise. `mean` and `std` are float32 [C], of
+    the training pixels divided by 255; a channel that is constant has a std of 1. `fingerprint` is
+    the SHA-256 of all pixels, labels and class names, and so says nothing of where they lay.
+    """
+
+    train: Split
+    validation: Split
+    test: Split
+    clean_train_labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    fingerprint: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        height, width, channels = self.train.images.shape[1:]
+        return height, width, channels
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return len(self.class_names)
+
+
+def make_world(source: Source, config: DataConfig, split_seed: int, noise_seed: int) -> World:
+    """Split `source` as `config` asks and replace some labels of train and validation.
+
+    Numbers that `config` gives are drawn class-balanced. What has no number is taken afterwards:
+    validation is a tenth of what is left, in the proportions of its classes; train is all the
+    rest. Where the source has no test set of its own, test comes from the same images: all the
+    rest when train has a number, else a tenth too. A subset of the source's own test set is the
+    same in every world.
+
+    Exactly round(label_noise * n) labels of train, and of validation, become another class, every
+    other class being equally likely; test stays clean. Raises UserError when more images are
+    asked for than there are.
+    """
+    chosen = _choose(source, config, split_seed)
+    names, rate = source.class_names, config.label_noise
+    clean = source.labels[chosen["train"]]
+    train = Split(
+        source.images[chosen["train"]], _with_noise(clean, rate, len(names), (noise_seed, 1))
+    )
+    validation = Split(
+        source.images[chosen["validation"]],
+        _with_noise(source.labels[chosen["validation"]], rate, len(names), (noise_seed, 2)),
+    )
+    if "test" in chosen:
+        test = Split(source.images[chosen["test"]], source.labels[chosen["test"]])
+    else:
+        test = _own_test(source, config)
+    mean, std = _statistics(train.images)
+    mark = _fingerprint((train, validation, test), names)
+    return World(train, validation, test, clean, names, mean, std, mark)
+
+
+def _choose(source: Source, config: DataConfig, seed: int) -> dict[str, Indices]:
+    """The images of each split that is drawn from the source's (training) images."""
+    pool = Pool(source.labels, source.class_names, seed)
+    asked = {"validation": config.validation, "train": config.train}
+    if source.test_labels is None:
+        asked = {"test": config.test, **asked}
+    _check_enough(asked, pool.left)
+    chosen = {
+        part: pool.balanced(count, f"data.{part}")
+        for part, count in asked.items()
+        if count is not None
+    }
+    open_parts = [part for part in asked if part not in chosen]
+    takes_rest = next((part for part in ("train", "test") if part in open_parts), None)
+    for part in open_parts:
+        if part != takes_rest:
+            chosen[part] = pool.proportional(max(1, pool.left // 10))
+    if takes_rest is not None:
+        chosen[takes_rest] = pool.rest()
+    if len(chosen["train"]) < len(source.class_names):
+        raise UserError(
+            f"{len(chosen['train'])} training images are too few for "
+            f"{len(source.class_names)} classes.",
+            where="data.train",
+            fix="Each class needs at least one.",
+        )
+    return chosen
+
+
+def _check_enough(asked: dict[str, int | None], available: int) -> None:
+    given = [f"data.{part}" for part, count in asked.items() if count is not None]
+    others = [part for part, count in asked.items() if count is None]
+    total = sum(count for count in asked.values() if count is not None)
+    if total > available:
+        raise UserError(
+            f"{total} images are asked for; the source has {available}.",
+            where=", ".join(given),
+            fix="Ask for fewer.",
+        )
+    if total + len(others) > available:
+        raise UserError(
+            f"{total} of the source's {available} images are asked for, "
+            f"which leaves too few for {' and '.join(others)}.",
+            where=", ".join(given) or "data.source",
+            fix="Ask for fewer." if given else "Give more images.",
+        )
+
+
+def _own_test(source: Source, config: DataConfig) -> Split:
+    """The source's own test set, or a subset of it that no seed changes."""
+    assert source.test_images is not None
+    assert source.test_labels is not None
+    pool = Pool(source.test_labels, source.class_names, 0)
+    chosen = pool.rest() if config.test is None else pool.balanced(config.test, "data.test")
+    return Split(source.test_images[chosen], source.test_labels[chosen])
+
+
+def _with_noise(
+    labels: NDArray[np.int64], rate: float, classes: int, seeds: tuple[int, int]
+) -> NDArray[np.int64]:
+    """`labels` with exactly round(rate * n) of them replaced by another class.
+
+    At a higher rate the same labels are replaced by the same classes, and some more.
+    """
+    rng = np.random.Generator(np.random.PCG64(seeds))
+    replaced = rng.permutation(len(labels))[: round(rate * len(labels))]
+    steps = rng.integers(1, classes, len(labels))
+    noisy = labels.copy()
+    noisy[replaced] = (labels[replaced] + steps[replaced]) % classes
+    return noisy
+
+
+def _statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation of each channel of images / 255, float32 [C].
+
+    Summed in whole numbers from counts of the 256 values, so that every machine gets the same.
+    """
+    pixels = images.reshape(-1, images.shape[-1])
+    means, stds = [], []
+    for channel in pixels.T:
+        counts = np.zeros(256, np.int64)
+        for start in range(0, len(channel), _PIXELS_AT_ONCE):
+            counts += np.bincount(channel[start : start + _PIXELS_AT_ONCE], minlength=256)
+        count = len(channel)
+        total = sum(value * number for value, number in enumerate(counts.tolist()))
+        squares = sum(value**2 * number for value, number in enumerate(counts.tolist()))
+        means.append(total / (255 * count))
+        stds.append(math.sqrt(count * squares - total**2) / (255 * count) or 1.0)
+    return np.array(means, np.float32), np.array(stds, np.float32)
+
+
+def _fingerprint(splits: tuple[Split, ...], class_names: tuple[str, ...]) -> str:
+    sha = hashlib.sha256(canonical(list(class_names)).encode())
+    for split in splits:
+        sha.update(canonical(list(split.images.shape)).encode())
+        sha.update(np.ascontiguousarray(split.images).data)
+        sha.update(np.ascontiguousarray(split.labels, dtype="<i8").data)
+    return sha.hexdigest()

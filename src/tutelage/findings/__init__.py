@@ -1,0 +1,11 @@
+"""From the results of a study to verdicts. Reads the results document alone; no PyTorch.
+
+The unit of every interval is the replicate: students of one teacher are no independent evidence
+about teachers, so they are averaged first.
+"""
+
+from tutelage.findings.early_stop import sentences
+from tutelage.findings.finding import Finding
+from tutelage.findings.judge import find
+
+__all__ = ["Finding", "find", "sentences"]

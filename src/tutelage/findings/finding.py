@@ -1,0 +1,40 @@
+"""What a claim came to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Rank = Literal["primary", "secondary"]
+Verdict = Literal["supported", "refuted", "undecided"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The verdict on one claim, and what it rests on.
+
+    `effect`, `low`, `high` and `margin` are in `unit`. The effect is the first condition minus the
+    second, or a slope; it and the interval of confidence `level` are None where there are too few
+    replicates for them. `n` counts replicates. `seeds_needed` is the number of replicates at which
+    the interval's half-width falls to the margin, at the spread observed; None when n < 2.
+    """
+
+    claim: str
+    rank: Rank
+    kind: str
+    metric: str
+    verdict: Verdict
+    effect: float | None
+    low: float | None
+    high: float | None
+    unit: str
+    margin: float
+    n: int
+    method: str
+    level: float
+    seeds_needed: int | None
+    sentence: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The finding as it stands in the results document."""
+        return asdict(self)

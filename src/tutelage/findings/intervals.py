@@ -1,0 +1,79 @@
+"""Student's t interval over replicate values, and how many replicates a margin needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import stdtrit  # the t quantile; scipy.stats would take half a second to load
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over n replicates with its interval.
+
+    `effect` is None for n = 0; `low`, `high` and the standard deviation `spread` for n < 2.
+    """
+
+    n: int
+    level: float
+    effect: float | None = None
+    low: float | None = None
+    high: float | None = None
+    spread: float | None = None
+
+
+def t_quantile(level: float, n: ArrayLike) -> np.ndarray:
+    """The two-sided t quantile of a `level` interval over n values (n - 1 degrees of freedom)."""
+    return stdtrit(np.asarray(n, dtype=np.float64) - 1.0, 0.5 + level / 2)
+
+
+def t_interval(values: ArrayLike, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, low and high end over the last axis of `values` [..., n], n >= 2.
+
+    mean +- t(level, n - 1) * s / sqrt(n), with s the standard deviation of n - 1 denominator
+    (Student 1908). Raises ValueError for n < 2.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    n = values.shape[-1]
+    if n < 2:
+        raise ValueError(f"an interval needs at least 2 values, not {n}")
+    mean = values.mean(axis=-1)
+    half = t_quantile(level, n) * values.std(axis=-1, ddof=1) / math.sqrt(n)
+    return mean, mean - half, mean + half
+
+
+def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
+    """The mean of one value per replicate, with what interval there can be."""
+    n = len(values)
+    if n == 0:
+        return Estimate(n, level)
+    if n == 1:
+        return Estimate(n, level, float(values[0]))
+    mean, low, high = t_interval(values, level)
+    spread = float(np.std(values, ddof=1))
+    return Estimate(n, level, float(mean), float(low), float(high), spread)
+
+
+def replicates_needed(spread: float, margin: float, level: float = 0.95) -> int:
+    """The least n >= 2 at which an interval's half-width is at most the margin.
+
+    The half-width is t(level, n - 1) * spread / sqrt(n), with `spread` the standard deviation of
+    the replicates' values. Raises ValueError unless spread is finite and >= 0, and margin > 0.
+    """
+    if not (0.0 <= spread < math.inf and margin > 0.0):
+        raise ValueError(f"no number of replicates for spread {spread} and margin {margin}")
+
+    def enough(n: int) -> bool:
+        return float(t_quantile(level, n)) * spread / math.sqrt(n) <= margin
+
+    low, high = 1, 2  # the half-width falls with n, so the border can be bracketed and halved
+    while not enough(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high

@@ -1,0 +1,82 @@
+"""The sentence of a finding: what was measured, how surely, and what follows for its claim."""
+
+from __future__ import annotations
+
+from tutelage.config.metrics import unit_of
+from tutelage.findings.claim import Claim
+from tutelage.findings.finding import Verdict
+from tutelage.findings.intervals import Estimate
+from tutelage.findings.pairing import Sample
+from tutelage.findings.wording import (
+    amount,
+    comparison,
+    decimals,
+    evidence,
+    slope_text,
+)
+
+_PER = {
+    "teacher_parameters": "doubling of the teacher's parameters",
+    "teacher_error": "point of the teacher's own test error",
+}
+_WAYS = {
+    "less": "lower by",
+    "greater": "higher by",
+    "decreasing": "a fall of",
+    "increasing": "a rise of",
+}
+_REASONS: dict[tuple[str, Verdict], str] = {
+    ("difference", "refuted"): "{way} {margin} or more is excluded",
+    ("trend", "refuted"): "{way} {margin} or more is excluded",
+    ("non_inferiority", "supported"): "worse by {margin} or more is excluded",
+    ("non_inferiority", "refuted"): "it is worse by more than {margin}",
+    ("non_inferiority", "undecided"): "whether it is worse by {margin} or more is open",
+    ("equivalence", "supported"): "a difference of {margin} or more is excluded",
+    ("equivalence", "refuted"): "the difference is more than {margin}",
+    ("equivalence", "undecided"): "whether the difference is {margin} or more is open",
+}
+
+
+def sentence(
+    claim: Claim, sample: Sample[float], found: Estimate, needed: int | None = None
+) -> str:
+    """The whole sentence, such as "kd/matched has 2.5 points less test error than kd/large (95 %
+    interval 2.1 to 2.9 less, 8 replicates): supported."
+
+    `needed` is the number of replicates that the margin asks for: an undecided claim names it.
+    """
+    verdict = claim.verdict(found)
+    if found.effect is None:
+        return f"{_unmeasured(claim)}: {verdict}."
+    margin = amount(f"{claim.config.margin:g}", unit_of(claim.metric))
+    reason = _REASONS.get((claim.config.kind, verdict), "")
+    text = _measured(claim, sample, found)
+    if reason and found.low is not None:
+        text += "; " + reason.format(margin=margin, way=_WAYS.get(claim.config.direction or ""))
+    text += f": {verdict}"
+    if verdict == "undecided" and needed is not None and needed > found.n:
+        text += f"; at this spread {needed} replicates would give an interval of ±{margin}"
+    return f"{text}."
+
+
+def _unmeasured(claim: Claim) -> str:
+    if claim.config.trend is None:
+        first, second = claim.conditions
+        return f"No replicate has both {first} and {second} with the same student seed"
+    names = ", ".join(claim.conditions) or "the conditions of the claim"
+    return f"No replicate has the runs of at least two different teachers in {names}"
+
+
+def _measured(claim: Claim, sample: Sample[float], found: Estimate) -> str:
+    assert found.effect is not None
+    places = decimals(found, claim.metric, claim.config.margin)
+    trend = claim.config.trend
+    if trend is None:
+        first, second = claim.conditions
+        text = comparison(first, second, claim.metric, found.effect, places)
+        return f"{claim.scope(found.n)}{text} ({evidence(found, sample, places)})"
+    rows = f"over {', '.join(claim.conditions)}"
+    text = f"with each {_PER[trend.over]}, {slope_text(claim.metric, found.effect, places)}"
+    text = f"{claim.scope(found.n)}{text}"
+    shown = evidence(found, sample, places, ("down", "up"))
+    return f"{text[0].upper()}{text[1:]} ({shown}; {rows})"
