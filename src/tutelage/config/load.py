@@ -50,15 +50,7 @@ def load_study(
     `study` is a YAML file or a built-in name; `scale` one of the file's `scales`; each override
     is `key.path=value`; `data` becomes `data.path`. Raises UserError with file, line and key.
     """
-    path = find_study(study)
-    if path.stat().st_size > _MOST_BYTES:
-        raise UserError("is larger than a study file can be (1 MB).", where=str(path))
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot be read: {error}.", where=str(path)) from None
-    source = study if path == Path(study) else f"study '{study}'"
-    raw = _parse(text, source)
+    raw, text, source = _read(study, above=())
     raw = _apply_scale(raw, scale, source)
     raw = _apply_overrides(raw, overrides)
     if data is not None and isinstance(raw.get("data"), dict):
@@ -72,6 +64,28 @@ def validate(raw: dict[str, Any], *, source: str = "study", text: str = "") -> S
         return StudyConfig.model_validate(raw)
     except ValidationError as error:
         raise UserError(_explain(error, raw, source, text)) from None
+
+
+def _read(study: str, above: tuple[str, ...]) -> tuple[dict[str, Any], str, str]:
+    """A study's values over those of the study that it `extends`; its own text and its name."""
+    path = find_study(study)
+    source = study if path == Path(study) else f"study '{study}'"
+    if path.stat().st_size > _MOST_BYTES:
+        raise UserError("is larger than a study file can be (1 MB).", where=source)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot be read: {error}.", where=source) from None
+    raw = _parse(text, source)
+    parent = raw.pop("extends", None)
+    if parent is None:
+        return raw, text, source
+    if not isinstance(parent, str) or parent in (*above, study):
+        raise UserError(f"cannot extend {parent!r}.", where=f"{source}, extends")
+    if parent not in builtin_studies():
+        parent = str(path.parent / parent)
+    base, _, _ = _read(parent, (*above, study))
+    return _merge(base, raw, source), text, source
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
