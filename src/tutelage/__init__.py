@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tutelage.errors import UserError
-    from tutelage.study.api import Study, StudyResult, open_result
+    from tutelage.api import Study, StudyResult, open_result
 
 __all__ = ["Study", "StudyResult", "UserError", "open_result"]
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Study": "tutelage.study.api",
-    "StudyResult": "tutelage.study.api",
-    "open_result": "tutelage.study.api",
+    "Study": "tutelage.api",
+    "StudyResult": "tutelage.api",
+    "open_result": "tutelage.api",
     "UserError": "tutelage.errors",
 }
 

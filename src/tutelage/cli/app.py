@@ -18,7 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # plain help; importing what colours it takes longer than all the rest
 )
 store_app = typer.Typer(help="Look after the store of results.", no_args_is_help=True)
 app.add_typer(store_app, name="store")

@@ -14,7 +14,7 @@ from rich.console import Console
 from tutelage.errors import UserError
 from tutelage.provenance import machine, versions
 from tutelage.store import Store
-from tutelage.study.api import Study, default_store
+from tutelage.api import Study, default_store
 
 _LEAST_FREE = 1e9  # bytes
 

@@ -18,7 +18,7 @@ from tutelage.data.sources import SOURCES
 from tutelage.errors import UserError, unknown
 from tutelage.models.catalog import FAMILIES
 from tutelage.store import Store
-from tutelage.study.api import Study, default_store, open_result
+from tutelage.api import Study, default_store, open_result
 from tutelage.study.context import Context, list_manifests
 from tutelage.study.progress import missing_tasks
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from tutelage.cli.progress import StudyProgress
 from tutelage.errors import unknown
 from tutelage.reporting.text import print_results
-from tutelage.study.api import ENGINES, Study, run_context
+from tutelage.api import ENGINES, Study, run_context
 from tutelage.study.cost import predict
 from tutelage.study.progress import missing_tasks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from tutelage.config.design import Expanded, ScaledRef, StateRef, Teacher, Training
 from tutelage.config.metrics import unit_of
@@ -48,7 +48,9 @@ def _teacher(
     if name not in study.teachers:
         raise unknown("teacher", name, study.teachers, where=f"teachers.{path[-1]}")
     if name in path:
-        raise UserError(f"teachers refer to each other in a circle: {' -> '.join((*path, name))}.")
+        circle = " -> ".join((*path, name))
+        raise UserError(f"teachers refer to each other in a circle: {circle}.",
+                        where=f"teachers.{path[-1]}")  # fmt: skip
     config, where = study.teachers[name], f"teachers.{name}"
     path = (*path, name)
 
@@ -65,7 +67,7 @@ def _teacher(
         base = Teacher(name, StateRef(name), name, "full", None, tutor)
     teacher = replace(base, name=name)
     if config.stop is not None:
-        if base.reference != StateRef(base.training):
+        if base.stop != "full" or base.scaled:
             raise UserError(
                 "stops a teacher that is already stopped or scaled.", where=f"{where}.stop"
             )
@@ -201,6 +203,9 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
     alone = {training.model for training in conditions.values() if training.teacher is None}
     for model in sorted(taught - alone):
         name = "scratch" if "scratch" not in conditions else f"scratch-{model}"
+        if name in conditions:
+            raise UserError(f"has a teacher, but is the name of the control of {model}.",
+                            where=f"conditions.{name}", fix="Give it another name.")  # fmt: skip
         recipe = build_recipe(study.recipe)
         conditions = {name: Training(name, name, model, recipe), **conditions}
     return conditions
@@ -217,14 +222,20 @@ def _inherit(
             raise unknown("condition", parent, study.conditions,
                           where=f"conditions.{seen[-1]}.extends")  # fmt: skip
         if parent in seen:
-            raise UserError(f"conditions extend each other in a circle: {' -> '.join(seen)}.")
+            circle = " -> ".join((*seen, parent))
+            raise UserError(f"conditions extend each other in a circle: {circle}.",
+                            where=f"conditions.{seen[-1]}.extends")  # fmt: skip
         seen.append(parent)
         above = study.conditions[parent]
         recipes.insert(0, above.recipe)
-        given = {key: getattr(config, key) for key in config.model_fields_set} | {"extends": None}
-        inherited = {key: getattr(above, key) for key in above.model_fields_set}
-        config = ConditionConfig.model_construct(**{**inherited, **given, "extends": above.extends})
+        merged = {**_given(above), **_given(config), "extends": above.extends}
+        config = ConditionConfig.model_construct(**merged)
     return config, tuple(recipes)
+
+
+def _given(config: ConditionConfig) -> dict[str, Any]:
+    """What a condition sets itself; a key that is null is one left out, here as in recipes."""
+    return {key: value for key, value in config if value is not None}
 
 
 def _check_claims(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import os
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -33,11 +34,11 @@ def find_study(study: str) -> Path:
     known = builtin_studies()
     if study in known:
         return known[study]
-    path = Path(study)
-    if path.is_file():
+    path, is_folder = Path(study), os.path.isdir(study)
+    if os.path.isfile(study):
         return path
-    if path.suffix in {".yaml", ".yml"} or path.is_dir():
-        problem = "is a folder, not a study file." if path.is_dir() else "does not exist."
+    if path.suffix in {".yaml", ".yml"} or is_folder:
+        problem = "is a folder, not a study file." if is_folder else "does not exist."
         raise UserError(problem, where=study, fix="Give a YAML file or a built-in study's name.")
     raise unknown("study", study, known)
 
@@ -99,6 +100,8 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     except (OmegaConfBaseException, RecursionError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"is not a study: {reason}", where=source) from None
+    except AssertionError:  # how OmegaConf refuses a file that is one number
+        raw = None
     if not isinstance(raw, dict) or not raw:
         raise UserError("is not a study: it holds no keys.", where=source)
     if list(raw.values()) == [None] and "\n" not in text.strip() and ":" not in text:

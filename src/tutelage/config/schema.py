@@ -219,6 +219,8 @@ class ScaleConfig(Strict):
     @model_validator(mode="after")
     def _single(self) -> ScaleConfig:
         _one_of(self, ("calibrated", "entropy_of"), "scale")
+        if self.calibrated and self.temperature != 4.0:
+            raise ValueError("calibrated takes no temperature")
         return self
 
 
@@ -304,6 +306,11 @@ class ClaimConfig(Strict):
             raise ValueError(f"a {self.kind} needs direction {' or '.join(allowed)}")
         if not allowed and self.direction:
             raise ValueError(f"{self.kind} takes no direction")
+        if self.trend and self.metric != "test_error":
+            raise ValueError("a trend names its metric as trend.of")
+        pair = self.difference or self.non_inferiority or self.equivalence
+        if pair and pair[0] == pair[1]:
+            raise ValueError(f"{self.kind} compares {pair[0]} with itself")
         return self
 
     @property

@@ -1,0 +1,204 @@
+"""The tables of a report as plain text cells; page, Markdown and terminal draw them their way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tutelage.reporting.summary import Condition, Row, Summary, Teacher
+from tutelage.reporting.words import NONE, number, parameters, plural, plus_minus, seconds
+
+_DIGEST = 10  # leading characters that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's heading, and whether it holds numbers (set flush right)."""
+
+    name: str
+    number: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What a cell says, and a remark under it."""
+
+    text: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table; the first cell of each row names it."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+
+
+def conditions_grid(summary: Summary) -> Grid:
+    """Every condition with its error and its difference to scratch, over replicates."""
+    columns = (
+        Column("condition", number=False),
+        Column("teacher", number=False),
+        Column("n"),
+        Column("test error, %"),
+        Column("minus scratch, points"),
+        Column("validation error, %"),
+        Column("train agreement, %"),
+    )
+    return Grid(columns, [_condition(summary, condition) for condition in summary.conditions])
+
+
+def _condition(summary: Summary, condition: Condition) -> list[Cell]:
+    teacher = condition.teacher
+    described = f"{condition.row['student']}, {condition.row['loss']}"
+    return [
+        Cell(condition.name, described),
+        Cell(teacher.name, teacher.description) if teacher else Cell(NONE),
+        Cell(condition.counts),
+        Cell(plus_minus(condition.interval("test_error")), _without_diverged(condition)),
+        Cell(plus_minus(summary.minus_scratch(condition), sign=True)),
+        Cell(plus_minus(condition.interval("val_error"))),
+        Cell(plus_minus(condition.interval("train_agreement"))),
+    ]
+
+
+def _without_diverged(condition: Condition) -> str:
+    if not condition.diverged:
+        return ""
+    without = plus_minus(condition.interval("test_error", diverged=False))
+    return f"{condition.diverged} diverged; {without} without"
+
+
+def teachers_grid(summary: Summary) -> Grid:
+    """The teachers' own figures, over replicates."""
+    columns = (
+        Column("teacher", number=False),
+        Column("stop", number=False),
+        Column("stop epoch"),
+        Column("parameters"),
+        Column("test error, %"),
+        Column("validation error, %"),
+        Column("entropy, nats"),
+        Column("calibration error, %"),
+        Column("factor on logits"),
+        Column("n"),
+    )
+    return Grid(columns, [_teacher(teacher) for teacher in summary.teachers])
+
+
+def _teacher(teacher: Teacher) -> list[Cell]:
+    taught = teacher.row.get("taught_by")
+    model = teacher.row["model"] + (f", taught by {taught}" if taught else "")
+    return [
+        Cell(teacher.name, model),
+        Cell(teacher.row["stop"], teacher.row.get("scaled") or ""),
+        Cell(teacher.stop_epochs),
+        Cell(parameters(teacher.row["parameters"])),
+        Cell(plus_minus(teacher.interval("test_error"))),
+        Cell(plus_minus(teacher.interval("val_error"))),
+        Cell(plus_minus(teacher.interval("test_entropy"))),
+        Cell(plus_minus(teacher.interval("test_ece"))),
+        Cell(plus_minus(teacher.interval("factor"))),
+        Cell(str(len(teacher.row["replicates"]))),
+    ]
+
+
+def cost_grid(summary: Summary) -> Grid:
+    """Seconds by role, and in all."""
+    columns = (
+        Column("role", number=False),
+        Column("runs"),
+        Column("attributed"),
+        Column("spent"),
+        Column("saved by sharing"),
+    )
+    costs = [(c.role + "s", c.runs, c.attributed_s, c.spent_s) for c in summary.costs()]
+    total = ("in all", *(sum(part) for part in zip(*(c[1:] for c in costs), strict=True)))
+    rows = [
+        [
+            Cell(str(role)),
+            Cell(str(runs)),
+            Cell(seconds(attributed)),
+            Cell(seconds(spent)),
+            Cell(f"{100 * (1 - spent / attributed):.0f} %" if attributed else NONE),
+        ]
+        for role, runs, attributed, spent in ([*costs, total] if costs else [])
+    ]
+    return Grid(columns, rows)
+
+
+def runs_grid(summary: Summary) -> Grid:
+    """Every run, whatever became of it."""
+    columns = (
+        Column("run", number=False),
+        Column("status", number=False),
+        Column("model", number=False),
+        Column("teacher", number=False),
+        Column("test error, %"),
+        Column("validation error, %"),
+        Column("train error, %"),
+        Column("best epoch"),
+        Column("test NLL"),
+        Column("agreement, %"),
+        Column("spent, s"),
+        Column("id", number=False),
+        Column("weights", number=False),
+    )
+    return Grid(columns, [_run(run) for run in summary.runs])
+
+
+def _run(run: Row) -> list[Cell]:
+    timing = run.get("timing") or {}
+    best = run.get("best_epoch")
+    return [
+        Cell(run["key"]),
+        Cell(run["status"]),
+        Cell(run["model"]),
+        Cell(run.get("teacher") or NONE),
+        Cell(number(run.get("test_error"))),
+        Cell(number(run.get("val_error"))),
+        Cell(number(run.get("train_error"))),
+        Cell(NONE if best is None else str(best)),
+        Cell(number(run.get("test_nll"), 3)),
+        Cell(number(run.get("train_agreement"))),
+        Cell(number(timing.get("spent_s"), 1)),
+        Cell((run.get("id") or NONE)[:_DIGEST]),
+        Cell((run.get("digest") or NONE)[:_DIGEST]),
+    ]
+
+
+def facts(summary: Summary) -> list[tuple[str, str]]:
+    """What the study rests on: data, design and amount of work, as names and texts."""
+    data = summary.study["data"]
+    counts = [f"{data[part]:,} {name}" for part, name in _SPLITS]
+    height, width, channels = data["shape"]
+    noise = data.get("label_noise") or 0
+    replicates = {run["replicate"] for run in summary.runs}
+    seeds = {run["seed"] for run in summary.runs if run["role"] == "student"}
+    done = sum(run["status"] == "done" for run in summary.runs)
+    source = (summary.study["config"].get("data") or {}).get("source", "data")
+    return [
+        ("Data", f"{source}, {height} × {width} × {channels}, {data['classes']} classes"),
+        ("Images", ", ".join(counts)),
+        ("Wrong labels", f"{100 * noise:g} % of training and validation" if noise else "none added"),
+        ("Design", f"{plural(len(replicates), 'replicate')} × {plural(len(seeds), 'student')}"),
+        ("Runs", f"{done} of {len(summary.runs)} done"),
+    ]
+
+
+_SPLITS = (("train", "training"), ("validation", "validation"), ("test", "test"))
+
+
+def unfinished(summary: Summary, most: int = 6) -> list[str]:
+    """One sentence for each status other than done: how many runs, and which."""
+    endings = {
+        "diverged": "diverged and count as chance error",
+        "failed": "failed and are left out",
+        "pending": "are not done yet and are left out",
+    }
+    lines = []
+    for status, keys in summary.unfinished().items():
+        named = ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
+        lines.append(f"{plural(len(keys), 'run')} {endings.get(status, status)}: {named}.")
+    return lines

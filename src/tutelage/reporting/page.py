@@ -1,0 +1,148 @@
+"""The report as one HTML file that loads nothing, with Markdown and CSV beside it."""
+
+from __future__ import annotations
+
+import importlib.resources
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import vl_convert
+
+from tutelage.errors import UserError
+from tutelage.reporting import grids, tables
+from tutelage.reporting.charts import THEME
+from tutelage.reporting.figures import figures
+from tutelage.reporting.summary import Row, Summary
+from tutelage.reporting.words import bounds, number, plural, verdict
+
+_PAGES = (".html", ".htm")
+
+
+def write_report(results: Row, out: Path) -> list[Path]:
+    """Write page, Markdown, runs.csv and findings.csv; return their paths, the page first.
+
+    `out` is a folder (it is made), or the page's own path ending in `.html`: then the other files
+    lie beside it and carry its name. Raises UserError where nothing can be written.
+    """
+    out = Path(out)
+    if out.suffix.lower() in _PAGES:
+        page, named = out, f"{out.stem}-"
+    else:
+        page, named = out / "report.html", ""
+    texts = {
+        page: render(results),
+        page.with_suffix(".md"): tables.markdown(results),
+        page.with_name(f"{named}runs.csv"): tables.runs_csv(results),
+        page.with_name(f"{named}findings.csv"): tables.findings_csv(results),
+    }
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        for path, text in texts.items():
+            path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise UserError(
+            f"the report cannot be written: {error.strerror or error}.",
+            where=str(page),
+            fix="Give another place with -o.",
+        ) from None
+    return list(texts)
+
+
+def render(results: Row) -> str:
+    """The whole page as text."""
+    summary = Summary(results)
+    drawn = figures(summary)
+    specs = {
+        f"{figure.id}/{i}": panel.spec for figure in drawn for i, panel in enumerate(figure.panels)
+    }
+    return _template().render(
+        study=summary.study,
+        css=jinja2.utils.markupsafe.Markup(_text("page.css")),
+        facts=grids.facts(summary),
+        unfinished=grids.unfinished(summary),
+        findings=[_finding(finding) for finding in summary.findings],
+        sentences=[_sentence(sentence) for sentence in summary.sentences],
+        figures=drawn,
+        conditions=grids.conditions_grid(summary),
+        teachers=grids.teachers_grid(summary),
+        cost=grids.cost_grid(summary),
+        runs=grids.runs_grid(summary),
+        runs_title=f"All {plural(len(summary.runs), 'run')}",
+        config=tables.configuration(results),
+        environment=tables.environment(results),
+        theme=THEME,
+        specs=specs,
+        bundle=jinja2.utils.markupsafe.Markup(_bundle() if drawn else ""),
+    )
+
+
+def _text(name: str) -> str:
+    return (importlib.resources.files("tutelage.reporting") / name).read_text("utf-8")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(_text("page.html.j2"))
+
+
+@cache
+def _bundle() -> str:
+    """Vega, Vega-Lite and vega-embed as one script that cannot end its own element."""
+    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _sentence(sentence: Row) -> dict[str, Any]:
+    return {
+        "name": sentence["sentence"],
+        "verdict": verdict(sentence["verdict"]),
+        "text": sentence["text"],
+    }
+
+
+def _finding(finding: Row) -> dict[str, Any]:
+    """A finding as the page shows it."""
+    places = 3 if finding["unit"].startswith("nats") else 2
+    low, high, effect = finding["low"], finding["high"], finding["effect"]
+    details = [
+        f"{100 * finding['level']:g} % interval" if low is not None else "no interval",
+        f"n = {plural(finding['n'], 'replicate')}",
+        f"margin {finding['margin']:g}",
+    ]
+    if finding["seeds_needed"] is not None:
+        details.append(f"{finding['seeds_needed']} replicates for an interval as fine as the margin")
+    shown = f"{number(effect, places, sign=True)} {finding['unit']}"
+    return {
+        "claim": finding["claim"],
+        "rank": finding["rank"],
+        "kind": finding["kind"].replace("_", " "),
+        "verdict": verdict(finding["verdict"]),
+        "sentence": finding["sentence"],
+        "effect": f"{shown} {bounds(low, high, places, sign=True)}".strip(),
+        "details": ", ".join(details),
+        "strip": None if effect is None else _strip(effect, low, high, finding["margin"]),
+    }
+
+
+def _strip(
+    effect: float, low: float | None, high: float | None, margin: float
+) -> dict[str, float | None]:
+    """Where a finding's marks lie, in percent of the strip; the right ends count from the right."""
+    values = [value for value in (effect, low, high, margin, -margin, 0.0) if value is not None]
+    span = (max(values) - min(values)) * 1.12
+    start = (max(values) + min(values) - span) / 2
+
+    def place(value: float) -> float:
+        return round(100 * (value - start) / span, 2)
+
+    return {
+        "effect": place(effect),
+        "zero": place(0.0),
+        "margin_low": place(-margin),
+        "margin_high": round(100 - place(margin), 2),
+        "low": None if low is None else place(low),
+        "high": None if high is None else round(100 - place(high), 2),
+    }

@@ -1,0 +1,109 @@
+"""The report as Markdown, and its runs and findings as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from tutelage.reporting import grids
+from tutelage.reporting.summary import Row, Summary
+from tutelage.reporting.words import verdict
+
+_MARKED = re.compile(r"([\\`*_{}\[\]<>#|~])")
+
+
+def markdown(results: Row) -> str:
+    """The whole report but its charts, as Markdown (tables in GitHub's form)."""
+    summary = Summary(results)
+    study = summary.study
+    parts = [f"# {_plain(study['name'])}", _plain(study.get("question") or "")]
+    parts += [_pairs(grids.facts(summary))]
+    parts += [f"> {_plain(line)}" for line in grids.unfinished(summary)]
+    if summary.findings:
+        parts += ["## Findings", "\n".join(map(_finding, summary.findings))]
+    if summary.sentences:
+        parts += ["## Two sentences, never one", "\n".join(map(_sentence, summary.sentences))]
+    parts += ["## Conditions", _table(grids.conditions_grid(summary))]
+    if summary.teachers:
+        parts += ["## Teachers", _table(grids.teachers_grid(summary))]
+    parts += ["## Cost", _table(grids.cost_grid(summary))]
+    parts += ["## Configuration", f"```yaml\n{configuration(results)}```"]
+    parts += [_pairs(environment(results))]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def configuration(results: Row) -> str:
+    """The study's full configuration as YAML."""
+    return yaml.safe_dump(
+        results["study"]["config"], sort_keys=False, allow_unicode=True, width=96
+    ).replace("```", "` ` `")
+
+
+def environment(results: Row) -> list[tuple[str, str]]:
+    """Identity, versions and machine as names and texts."""
+    study = results["study"]
+    found = [("study", study["id"]), ("created", study.get("created") or "")]
+    for part in ("versions", "machine"):
+        found += [(name, str(value)) for name, value in (study.get(part) or {}).items()]
+    return [(name, text) for name, text in found if text]
+
+
+def runs_csv(results: Row) -> str:
+    """One line a run with every figure in full precision; histories are left out."""
+    return _csv([_flat(run) for run in results["runs"]])
+
+
+def findings_csv(results: Row) -> str:
+    """One line a finding, with all its fields."""
+    return _csv(list(results.get("findings") or ()))
+
+
+def _flat(run: Row) -> dict[str, Any]:
+    rest = {key: value for key, value in run.items() if key not in ("history", "timing")}
+    return rest | dict(run.get("timing") or {})
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _plain(text: str) -> str:
+    """Text on one line, with everything escaped that Markdown or HTML would read."""
+    return _MARKED.sub(r"\\\1", " ".join(text.split())).replace("&", "&amp;")
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"- {_plain(name)}: {_plain(text)}" for name, text in pairs)
+
+
+def _finding(finding: Row) -> str:
+    look = verdict(finding["verdict"])
+    name, rank = _plain(finding["claim"]), finding["rank"]
+    return f"- {look.mark} **{look.word}** · {name} ({rank}): {_plain(finding['sentence'])}"
+
+
+def _sentence(sentence: Row) -> str:
+    look = verdict(sentence["verdict"])
+    name = _plain(sentence["sentence"])
+    return f"- {look.mark} **({name}) {_plain(look.word)}** · {_plain(sentence['text'])}"
+
+
+def _table(grid: grids.Grid) -> str:
+    heads = [_plain(column.name) for column in grid.columns]
+    rules = ["---:" if column.number else "---" for column in grid.columns]
+    rows = [[_cell(cell) for cell in row] for row in grid.rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, rules, *rows])
+
+
+def _cell(cell: grids.Cell) -> str:
+    return _plain(cell.text) + (f" ({_plain(cell.note)})" if cell.note else "")

@@ -1,0 +1,94 @@
+"""Numbers and verdicts in words, the same in every report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tutelage.reporting.summary import Interval
+
+NONE = "–"
+MINUS = "−"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a verdict is shown: `mark` is readable without colour, `style` is for terminals."""
+
+    word: str
+    mark: str
+    style: str
+
+
+_VERDICTS = {
+    "supported": Verdict("supported", "✓", "green"),
+    "refuted": Verdict("refuted", "✗", "red"),
+    "undecided": Verdict("undecided", "○", "yellow"),
+}
+
+
+def verdict(word: str) -> Verdict:
+    """The look of a verdict; one that is not of the three looks like `undecided`."""
+    return _VERDICTS.get(word) or Verdict(word, "○", "yellow")
+
+
+def number(value: float | None, places: int = 2, *, sign: bool = False) -> str:
+    """A number with a true minus sign; a dash for None. `sign` writes the plus too."""
+    if value is None:
+        return NONE
+    text = f"{value:+.{places}f}" if sign else f"{value:.{places}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", MINUS)
+
+
+def plus_minus(interval: Interval | None, places: int = 2, *, sign: bool = False) -> str:
+    """`mean ± half width`, or the mean alone where there is no interval."""
+    if interval is None:
+        return NONE
+    mean = number(interval.mean, places, sign=sign)
+    return mean if interval.half is None else f"{mean} ± {number(interval.half, places)}"
+
+
+def bounds(low: float | None, high: float | None, places: int = 2, *, sign: bool = False) -> str:
+    """`(low to high)`, or nothing without an interval."""
+    if low is None or high is None:
+        return ""
+    return f"({number(low, places, sign=sign)} to {number(high, places, sign=sign)})"
+
+
+def with_bounds(interval: Interval, unit: str, places: int = 2, *, sign: bool = False) -> str:
+    """`mean unit (low to high)`."""
+    mean = f"{number(interval.mean, places, sign=sign)} {unit}"
+    return f"{mean} {bounds(interval.low, interval.high, places, sign=sign)}".rstrip()
+
+
+def parameters(count: int) -> str:
+    """A parameter count in three figures: 1.36 k, 36.5 M."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= 0.9995 * size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)
+
+
+def seconds(value: float) -> str:
+    """A duration: 0.4 s, 42 s, 12 min 05 s, 3 h 20 min."""
+    if value < 10:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listing(names: list[str], most: int = 8) -> str:
+    """Names joined by commas and `and`; those beyond `most` are counted."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
