@@ -13,8 +13,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tutelage.errors import UserError
     from tutelage.api import Study, StudyResult, open_result
+    from tutelage.errors import UserError
 
 __all__ = ["Study", "StudyResult", "UserError", "open_result"]
 __version__ = "0.1.0"

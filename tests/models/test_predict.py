@@ -7,8 +7,8 @@ from torch import nn
 
 from tutelage.data.stream import normalise
 from tutelage.data.world import Split
-from tutelage.models.predict import logits_of
 from tutelage.models.build import build_model
+from tutelage.models.predict import logits_of
 
 torch.set_num_threads(1)
 

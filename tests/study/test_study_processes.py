@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tutelage.store import Store
 from tutelage.api import Study, open_result
+from tutelage.store import Store
 
 TUTELAGE = Path(sys.executable).parent / "tutelage"
 
@@ -70,11 +70,14 @@ def test_a_killed_worker_costs_only_its_own_run(small, tmp_path):
     small["recipe"]["epochs"] = 30
     events = []
 
+    def kill_worker():
+        os.kill(workers_of(os.getpid())[0], signal.SIGKILL)
+
     def kill_one(event):
         events.append(event)
         if event.key.startswith("r0/kd/") and event.kind == "started" and not killed:
             killed.append(event.key)
-            threading.Timer(0.3, lambda: os.kill(workers_of(os.getpid())[0], signal.SIGKILL)).start()
+            threading.Timer(0.3, kill_worker).start()
 
     killed = []
     result = Study(**small).run(

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tutelage.api import Study, default_store
 from tutelage.errors import UserError
 from tutelage.provenance import machine, versions
 from tutelage.store import Store
-from tutelage.api import Study, default_store
 
 _LEAST_FREE = 1e9  # bytes
 

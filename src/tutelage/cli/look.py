@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tutelage.api import Study, default_store, open_result
 from tutelage.config.load import builtin_studies, load_study
 from tutelage.config.recipe import NAMED
 from tutelage.config.schema import LossConfig, StudyConfig
@@ -18,7 +19,6 @@ from tutelage.data.sources import SOURCES
 from tutelage.errors import UserError, unknown
 from tutelage.models.catalog import FAMILIES
 from tutelage.store import Store
-from tutelage.api import Study, default_store, open_result
 from tutelage.study.context import Context, list_manifests
 from tutelage.study.progress import missing_tasks
 
@@ -191,10 +191,20 @@ def show_run(run: str, *, store: Path | None) -> None:
 def show_schema() -> None:
     """Print the JSON schema of a study file."""
     schema = StudyConfig.model_json_schema()
-    schema["properties"]["scales"] = {
-        "type": "object",
-        "description": "overrides by name, chosen with --scale; the first is the default",
+    schema["properties"] |= {
+        "extends": {
+            "type": "string",
+            "description": "a study, by its file or built-in name, over whose keys these are laid",
+        },
+        "scales": {
+            "type": "object",
+            "description": "overrides by name, chosen with --scale; the first is the default",
+        },
     }
+    # A study that extends another may leave out whatever that one has.
+    schema["anyOf"] = [{"required": schema.pop("required")}, {"required": ["extends"]}]
+    for part in schema["$defs"].values():
+        part.pop("required", None)
     _print_json(schema)
 
 

@@ -59,15 +59,17 @@ class StudyProgress:
         if event.kind in ("diverged", "failed", "retried"):
             self.troubled += 1
             self.console.print(f"{event.key}: {event.kind} {event.message}".rstrip(), markup=False)
-        self._show()
+        self._show(event)
 
-    def _show(self) -> None:
+    def _show(self, event: Event) -> None:
         done = sum(self.work[key] for key in self.finished)
         if self.console.is_terminal:
             self._bar.update(self._task, completed=done, facts=self._facts(done))
             return
-        now = time.monotonic()
-        if now - self.last_line >= _LINE_EVERY or len(self.finished) == len(self.work):
+        now, over = time.monotonic(), len(self.finished) == len(self.work)
+        # Between the end of one task and the start of the next a worker only seems idle.
+        due = now - self.last_line >= _LINE_EVERY and event.kind == "started"
+        if due or over:
             self.last_line = now
             self.console.print(self._facts(done), highlight=False)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tutelage.api import ENGINES, Study, run_context
 from tutelage.cli.progress import StudyProgress
 from tutelage.errors import unknown
 from tutelage.reporting.text import print_results
-from tutelage.api import ENGINES, Study, run_context
 from tutelage.study.cost import predict
 from tutelage.study.progress import missing_tasks
 

@@ -67,7 +67,7 @@ def validate(raw: dict[str, Any], *, source: str = "study", text: str = "") -> S
         raise UserError(_explain(error, raw, source, text)) from None
 
 
-def _read(study: str, above: tuple[str, ...]) -> tuple[dict[str, Any], str, str]:
+def _read(study: str, above: tuple[Path, ...]) -> tuple[dict[str, Any], str, str]:
     """A study's values over those of the study that it `extends`; its own text and its name."""
     path = find_study(study)
     source = study if path == Path(study) else f"study '{study}'"
@@ -81,11 +81,14 @@ def _read(study: str, above: tuple[str, ...]) -> tuple[dict[str, Any], str, str]
     parent = raw.pop("extends", None)
     if parent is None:
         return raw, text, source
-    if not isinstance(parent, str) or parent in (*above, study):
-        raise UserError(f"cannot extend {parent!r}.", where=f"{source}, extends")
+    if not isinstance(parent, str):
+        raise UserError(f"{parent!r} is no study's name.", where=f"{source}, extends")
     if parent not in builtin_studies():
         parent = str(path.parent / parent)
-    base, _, _ = _read(parent, (*above, study))
+    above = (*above, path.resolve())
+    if find_study(parent).resolve() in above:
+        raise UserError("studies extend each other in a circle.", where=f"{source}, extends")
+    base, _, _ = _read(parent, above)
     return _merge(base, raw, source), text, source
 
 
@@ -203,7 +206,8 @@ def _known_keys(path: Sequence[str | int]) -> list[str]:
             continue
         kinds = [kind for annotation in found for kind in _models_in(annotation)] or kinds
         inside_mapping = any(_is_mapping(annotation) for annotation in found)
-    return sorted({key for kind in kinds for key in kind.model_fields})
+    keys = {key for kind in kinds for key in kind.model_fields}
+    return sorted(keys if path else keys | {"extends", "scales"})
 
 
 def _is_mapping(annotation: Any) -> bool:

@@ -6,9 +6,16 @@ of it).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    model_validator,
+)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Epochs = Annotated[int, Field(ge=0)]
@@ -24,6 +31,18 @@ class Strict(BaseModel):
     """Base of every part of a study: no unknown keys, no coercion, immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Word(Strict):
+    """Base of a part that may also be written as one word; `_word` is the JSON schema of it."""
+
+    _word: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: Any, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [handler(core_schema), cls._word]}
 
 
 def _one_of(model: BaseModel, names: tuple[str, ...], what: str) -> None:
@@ -113,8 +132,10 @@ class ScheduleConfig(Strict):
         return self
 
 
-class RecipeConfig(Strict):
+class RecipeConfig(_Word):
     """How a network is trained, whoever teaches it. A partial one overrides what it inherits."""
+
+    _word: ClassVar = {"type": "string"}
 
     extends: Name | None = Field(default=None, description="a recipe by name: paper-cifar10")
     epochs: Count | None = None
@@ -174,8 +195,10 @@ class _Taught(Strict):
     recipe: RecipeConfig | None = None
 
 
-class StopConfig(Strict):
+class StopConfig(_Word):
     """Where a teacher's training ends."""
+
+    _word: ClassVar = {"const": "best_validation"}
 
     compressed: Mode | Annotated[float, Field(gt=0.0, le=1.0)] | None = Field(
         default=None, description="a shorter schedule with its decays scaled, run to its end"
@@ -198,8 +221,10 @@ class StopConfig(Strict):
         return self
 
 
-class ScaleConfig(Strict):
+class ScaleConfig(_Word):
     """One factor on a teacher's logits, fitted once per replicate."""
+
+    _word: ClassVar = {"const": "calibrated"}
 
     calibrated: Literal[True] | None = Field(
         default=None, description="least NLL on the validation split"

@@ -64,7 +64,7 @@ def _check_wide_resnet(name: str, numbers: tuple[float, ...], where: str | None)
     depth, factor = numbers
     if depth < 10 or depth % 6 != 4:
         below = max(10, depth - (depth - 4) % 6)
-        what = f"'{name}': the depth of a wide ResNet is 6n + 4 (10, 16, 22, 28, ...), not {depth:g}."
+        what = f"'{name}': the depth of a wide ResNet is 6n + 4 (10, 16, 22, ...), not {depth:g}."
         fix = f"The nearest are wrn-{below:g}-{factor:g} and wrn-{below + 6:g}-{factor:g}."
         raise UserError(what, where=where, fix=fix)
 

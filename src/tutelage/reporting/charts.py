@@ -38,16 +38,19 @@ THEME: Spec = {
     },
     "axisQuantitative": {"labelColor": "var(--muted)", "tickCount": 5, "labelFlush": False},
     "style": {
-        "reference": {"fill": "var(--reference)", "stroke": "var(--reference-line)"},
+        # `color` and not `fill` or `stroke`, which would lose to a mark's default colour.
+        "reference": {"color": "var(--reference)"},
+        "reference-line": {"color": "var(--reference-line)", "strokeWidth": 1.5},
         "interval": {"strokeWidth": 2.5, "strokeCap": "round"},
         "replicate": {"opacity": 0.5, "size": 34, "stroke": None},
         "mean": {"size": 90, "opacity": 1, "stroke": "var(--card)", "strokeWidth": 1.5},
-        "value": {"fill": "var(--text)", "fontSize": 12, "fontWeight": 600},
-        "zero": {"stroke": "var(--muted)", "strokeWidth": 1},
-        "decay": {"stroke": "var(--muted)", "strokeWidth": 1, "strokeDash": [3, 3]},
-        "band": {"fill": "var(--c1)", "fillOpacity": 0.22},
-        "curve": {"stroke": "var(--c1)", "strokeWidth": 2},
-        "whisker": {"stroke": "var(--text)", "strokeWidth": 1.5, "opacity": 0.8},
+        "value": {"color": "var(--text)", "fontSize": 12, "fontWeight": 600},
+        "halo": {"color": "var(--card)", "fontSize": 12, "fontWeight": 600},
+        "zero": {"color": "var(--muted)", "strokeWidth": 1},
+        "decay": {"color": "var(--muted)", "strokeWidth": 1, "strokeDash": [3, 3]},
+        "band": {"color": "var(--c1)", "fillOpacity": 0.22},
+        "curve": {"color": "var(--c1)", "strokeWidth": 2},
+        "whisker": {"color": "var(--text)", "strokeWidth": 1.5, "opacity": 0.8},
     },
 }
 
@@ -88,20 +91,21 @@ def dot_rows(
         alt.Tooltip("value:N", title=title),
         alt.Tooltip("counts:N", title="replicates × students"),
     ]
+    words = alt.Chart(alt.Data(values=list(rows))).encode(text="value:N")
     layers: list[alt.Chart] = []
     if reference:
         band = alt.Chart(alt.Data(values=[reference]))
         if reference["low"] is not None:
-            layers.append(band.mark_rect(style="reference", stroke=None).encode(x="low:Q", x2="high:Q"))
-        layers.append(band.mark_rule(style="reference", strokeWidth=1.5).encode(x="mean:Q"))
+            layers.append(band.mark_rect(style="reference").encode(x="low:Q", x2="high:Q"))
+        layers.append(band.mark_rule(style="reference-line").encode(x="mean:Q"))
     replicate = alt.Chart(alt.Data(values=list(dots))).mark_circle(style="replicate", yOffset=11)
     layers += [
         replicate.encode(x=x, y=y, color=colour, tooltip=["name:N", "replicate:N", "mean:Q"]),
         base.mark_rule(style="interval").encode(x="low:Q", x2="high:Q"),
         base.mark_circle(style="mean").encode(x=x, tooltip=tooltip),
-        base.mark_text(style="value", dy=-14).encode(
-            x=x, text="value:N", color=alt.value("var(--text)")
-        ),
+        # The same text twice: first as a halo, so that a line behind it does not cross its digits.
+        words.mark_text(style="halo", dy=-14, stroke="var(--card)", strokeWidth=4).encode(x=x, y=y),
+        words.mark_text(style="value", dy=-14).encode(x=x, y=y),
     ]
     return _spec(alt.layer(*layers).properties(width="container", height=step))
 
@@ -167,7 +171,7 @@ def curve(
     return _spec(alt.layer(*layers).properties(width="container", height=height))
 
 
-def _spec(chart: alt.LayerChart) -> Spec:
+def _spec(chart: alt.LayerChart | alt.FacetChart) -> Spec:
     """The specification without altair's own theme, which would override the page's."""
     with alt.theme.enable("none"):
         return chart.to_dict()

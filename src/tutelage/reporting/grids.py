@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tutelage.reporting.summary import Condition, Row, Summary, Teacher
-from tutelage.reporting.words import NONE, number, parameters, plural, plus_minus, seconds
+from tutelage.reporting.words import (
+    NONE,
+    listing,
+    magnitude,
+    number,
+    plural,
+    plus_minus,
+    seconds,
+)
 
 _DIGEST = 10  # leading characters that are shown
 
@@ -77,6 +85,7 @@ def teachers_grid(summary: Summary) -> Grid:
         Column("stop", number=False),
         Column("stop epoch"),
         Column("parameters"),
+        Column("multiply-adds"),
         Column("test error, %"),
         Column("validation error, %"),
         Column("entropy, nats"),
@@ -93,14 +102,15 @@ def _teacher(teacher: Teacher) -> list[Cell]:
     return [
         Cell(teacher.name, model),
         Cell(teacher.row["stop"], teacher.row.get("scaled") or ""),
-        Cell(teacher.stop_epochs),
-        Cell(parameters(teacher.row["parameters"])),
+        Cell(teacher.stop_epochs or NONE),
+        Cell(magnitude(teacher.row["parameters"])),
+        Cell(magnitude(teacher.row["macs"])),
         Cell(plus_minus(teacher.interval("test_error"))),
         Cell(plus_minus(teacher.interval("val_error"))),
         Cell(plus_minus(teacher.interval("test_entropy"))),
         Cell(plus_minus(teacher.interval("test_ece"))),
         Cell(plus_minus(teacher.interval("factor"))),
-        Cell(str(len(teacher.row["replicates"]))),
+        Cell(str(teacher.measured), f"{teacher.diverged} diverged" if teacher.diverged else ""),
     ]
 
 
@@ -141,6 +151,7 @@ def runs_grid(summary: Summary) -> Grid:
         Column("best epoch"),
         Column("test NLL"),
         Column("agreement, %"),
+        Column("attributed, s"),
         Column("spent, s"),
         Column("id", number=False),
         Column("weights", number=False),
@@ -153,7 +164,7 @@ def _run(run: Row) -> list[Cell]:
     best = run.get("best_epoch")
     return [
         Cell(run["key"]),
-        Cell(run["status"]),
+        Cell(run["status"], run.get("reason") or ""),
         Cell(run["model"]),
         Cell(run.get("teacher") or NONE),
         Cell(number(run.get("test_error"))),
@@ -162,6 +173,7 @@ def _run(run: Row) -> list[Cell]:
         Cell(NONE if best is None else str(best)),
         Cell(number(run.get("test_nll"), 3)),
         Cell(number(run.get("train_agreement"))),
+        Cell(number(timing.get("attributed_s"), 1)),
         Cell(number(timing.get("spent_s"), 1)),
         Cell((run.get("id") or NONE)[:_DIGEST]),
         Cell((run.get("digest") or NONE)[:_DIGEST]),
@@ -181,10 +193,22 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     return [
         ("Data", f"{source}, {height} × {width} × {channels}, {data['classes']} classes"),
         ("Images", ", ".join(counts)),
-        ("Wrong labels", f"{100 * noise:g} % of training and validation" if noise else "none added"),
+        ("Wrong labels", f"{100 * noise:g} % in training and validation" if noise else "none"),
+        *_students(summary),
         ("Design", f"{plural(len(replicates), 'replicate')} × {plural(len(seeds), 'student')}"),
         ("Runs", f"{done} of {len(summary.runs)} done"),
     ]
+
+
+def _students(summary: Summary) -> list[tuple[str, str]]:
+    """The student networks with their sizes."""
+    runs = (run for run in summary.runs if run["role"] == "student")
+    found = dict.fromkeys((run["model"], run["parameters"], run["macs"]) for run in runs)
+    texts = [
+        f"{model}: {magnitude(size)} parameters, {magnitude(macs)} multiply-adds"
+        for model, size, macs in found
+    ]
+    return [(f"{'Student' if len(texts) == 1 else 'Students'}", "; ".join(texts))] if texts else []
 
 
 _SPLITS = (("train", "training"), ("validation", "validation"), ("test", "test"))
@@ -193,12 +217,13 @@ _SPLITS = (("train", "training"), ("validation", "validation"), ("test", "test")
 def unfinished(summary: Summary, most: int = 6) -> list[str]:
     """One sentence for each status other than done: how many runs, and which."""
     endings = {
-        "diverged": "diverged and count as chance error",
-        "failed": "failed and are left out",
-        "pending": "are not done yet and are left out",
+        "diverged": "diverged, counted as chance error",
+        "failed": "failed, left out",
+        "pending": "not done yet, left out",
     }
     lines = []
     for status, keys in summary.unfinished().items():
-        named = ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
-        lines.append(f"{plural(len(keys), 'run')} {endings.get(status, status)}: {named}.")
+        lines.append(
+            f"{plural(len(keys), 'run')} {endings.get(status, status)}: {listing(keys, most)}."
+        )
     return lines

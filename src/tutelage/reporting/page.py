@@ -15,7 +15,7 @@ from tutelage.reporting import grids, tables
 from tutelage.reporting.charts import THEME
 from tutelage.reporting.figures import figures
 from tutelage.reporting.summary import Row, Summary
-from tutelage.reporting.words import bounds, number, plural, verdict
+from tutelage.reporting.words import bounds, number, plural, sentences, verdict
 
 _PAGES = (".html", ".htm")
 
@@ -59,7 +59,7 @@ def render(results: Row) -> str:
     }
     return _template().render(
         study=summary.study,
-        css=jinja2.utils.markupsafe.Markup(_text("page.css")),
+        css=_text("page.css"),
         facts=grids.facts(summary),
         unfinished=grids.unfinished(summary),
         findings=[_finding(finding) for finding in summary.findings],
@@ -74,7 +74,7 @@ def render(results: Row) -> str:
         environment=tables.environment(results),
         theme=THEME,
         specs=specs,
-        bundle=jinja2.utils.markupsafe.Markup(_bundle() if drawn else ""),
+        bundle=_bundle() if drawn else "",
     )
 
 
@@ -96,10 +96,12 @@ def _bundle() -> str:
 
 
 def _sentence(sentence: Row) -> dict[str, Any]:
+    lead, *rest = sentences(sentence["text"])
     return {
         "name": sentence["sentence"],
         "verdict": verdict(sentence["verdict"]),
-        "text": sentence["text"],
+        "lead": lead,
+        "rest": rest,
     }
 
 
@@ -112,8 +114,9 @@ def _finding(finding: Row) -> dict[str, Any]:
         f"n = {plural(finding['n'], 'replicate')}",
         f"margin {finding['margin']:g}",
     ]
-    if finding["seeds_needed"] is not None:
-        details.append(f"{finding['seeds_needed']} replicates for an interval as fine as the margin")
+    needed = finding["seeds_needed"]
+    if needed is not None:
+        details.append(f"±{finding['margin']:g} would take {plural(needed, 'replicate')}")
     shown = f"{number(effect, places, sign=True)} {finding['unit']}"
     return {
         "claim": finding["claim"],
@@ -122,7 +125,7 @@ def _finding(finding: Row) -> dict[str, Any]:
         "verdict": verdict(finding["verdict"]),
         "sentence": finding["sentence"],
         "effect": f"{shown} {bounds(low, high, places, sign=True)}".strip(),
-        "details": ", ".join(details),
+        "details": " · ".join(details),
         "strip": None if effect is None else _strip(effect, low, high, finding["margin"]),
     }
 
@@ -132,7 +135,7 @@ def _strip(
 ) -> dict[str, float | None]:
     """Where a finding's marks lie, in percent of the strip; the right ends count from the right."""
     values = [value for value in (effect, low, high, margin, -margin, 0.0) if value is not None]
-    span = (max(values) - min(values)) * 1.12
+    span = (max(values) - min(values)) * 1.12 or 1.0
     start = (max(values) + min(values) - span) / 2
 
     def place(value: float) -> float:

@@ -102,10 +102,22 @@ class Teacher:
 
     @property
     def stop_epochs(self) -> str:
-        """The epoch it was stopped at; a range where replicates differ."""
+        """The epoch it was stopped at, a range where replicates differ; empty where unknown."""
         epochs = [r["epoch"] for r in self.row["replicates"] if r.get("epoch") is not None]
-        low, high = (min(epochs), max(epochs)) if epochs else (self.row["stop_epoch"],) * 2
+        if not epochs:
+            return ""
+        low, high = min(epochs), max(epochs)
         return str(low) if low == high else f"{low} to {high}"
+
+    @property
+    def diverged(self) -> int:
+        """How many of its replicates diverged."""
+        return sum(replicate.get("status") == "diverged" for replicate in self.row["replicates"])
+
+    @property
+    def measured(self) -> int:
+        """How many of its replicates have figures."""
+        return len(self.row["replicates"]) - self.diverged
 
 
 @dataclass(frozen=True)
@@ -162,7 +174,8 @@ class Condition:
     def curve_minus(self, other: Condition, metric: str) -> list[tuple[int, Interval]]:
         """`minus` at every epoch of the two histories."""
         mine, others = self._curves(metric), other._curves(metric)
-        pairs = ((epoch, _paired(mine[epoch], others[epoch])) for epoch in sorted(mine.keys() & others))
+        epochs = sorted(mine.keys() & others)
+        pairs = ((epoch, _paired(mine[epoch], others[epoch])) for epoch in epochs)
         return [(epoch, interval) for epoch, interval in pairs if interval]
 
     def _curves(self, metric: str) -> dict[int, dict[tuple[int, int], float]]:
@@ -264,7 +277,7 @@ class Summary:
 
     def costs(self) -> list[Cost]:
         """Seconds by role, teachers first."""
-        roles = sorted({run["role"] for run in self.runs}, key=lambda role: (role != "teacher"))
+        roles = sorted({run["role"] for run in self.runs}, key=lambda role: role != "teacher")
         return [self._cost(role) for role in roles]
 
     def _cost(self, role: str) -> Cost:

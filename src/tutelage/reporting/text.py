@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -9,7 +11,9 @@ from rich.text import Text
 
 from tutelage.reporting import grids
 from tutelage.reporting.summary import Condition, Row, Summary, Teacher
-from tutelage.reporting.words import NONE, parameters, plus_minus, verdict
+from tutelage.reporting.words import magnitude, number, plus_minus, sentences, verdict
+
+_WIDEST = 96  # columns of running text
 
 
 def print_results(results: Row, console: Console) -> None:
@@ -17,33 +21,59 @@ def print_results(results: Row, console: Console) -> None:
     summary = Summary(results)
     console.print()
     console.print(_conditions(summary))
+    console.print()
     if summary.teachers:
         console.print(_teachers(summary))
+        console.print()
     console.print(
-        "± is half of a 95 % t interval over replicates; students of a replicate are averaged.",
-        style="dim",
-        highlight=False,
+        Text("± is half of a 95 % t interval over replicates; n is replicates × students.", "dim")
     )
     for line in grids.unfinished(summary):
-        console.print(line, style="yellow", markup=False)
+        console.print(Text(line, "yellow"))
     if summary.findings:
-        console.print("\n[bold]Findings[/bold]")
+        _heading(console, "Findings")
     for finding in summary.findings:
-        head = f"{finding['claim']} ({finding['rank']})"
-        _say(console, finding["verdict"], head, finding["sentence"])
+        _say(console, finding["verdict"], finding["claim"], finding["rank"], [finding["sentence"]])
+    if summary.sentences:
+        _heading(console, "Two sentences, never one")
     for sentence in summary.sentences:
-        _say(console, sentence["verdict"], f"({sentence['sentence']})", sentence["text"])
+        name = f"({sentence['sentence']})"
+        _say(console, sentence["verdict"], name, "", sentences(sentence["text"]))
 
 
-def _say(console: Console, word: str, head: str, text: str) -> None:
+def _heading(console: Console, text: str) -> None:
+    console.print(Text(f"\n{text}\n", "bold underline"))
+
+
+def _say(console: Console, word: str, name: str, rank: str, texts: list[str]) -> None:
+    """A line with verdict and name, and what it says below it, indented."""
     look = verdict(word)
-    line = Text.assemble((f"{look.mark} {look.word}", look.style), "  ", (head, "bold"), "  ", text)
+    line = Text.assemble(
+        (f"{look.mark} {look.word}", look.style), "  ", (name, "bold"), (f"  {rank}", "dim")
+    )
+    line.rstrip()
     console.print(line)
+    for text in texts:
+        console.print(_indented(text, min(console.width, _WIDEST)))
+    console.print()
+
+
+def _indented(text: str, width: int) -> Text:
+    """A paragraph with its lines wrapped, where no number parts from its percent sign."""
+    kept = text.replace(" %", "\N{NO-BREAK SPACE}%")
+    lines = textwrap.fill(kept, width, initial_indent="  ", subsequent_indent="  ")
+    return Text(lines.replace("\N{NO-BREAK SPACE}", " "))
+
+
+def _table(title: str) -> Table:
+    return Table(
+        box=box.SIMPLE_HEAD, title=title, title_justify="left", show_edge=False, pad_edge=False
+    )
 
 
 def _conditions(summary: Summary) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title="Students", title_justify="left")
-    table.add_column("condition", no_wrap=True)
+    table = _table("Students")
+    table.add_column("condition", overflow="fold")
     for name in ("test error, %", "minus scratch", "validation, %", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     for condition in summary.conditions:
@@ -62,22 +92,34 @@ def _condition(summary: Summary, condition: Condition) -> list[str]:
 
 
 def _teachers(summary: Summary) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title="Teachers", title_justify="left")
-    table.add_column("teacher", no_wrap=True)
-    table.add_column("model and stop")
-    for name in ("parameters", "test error, %", "factor"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = _table("Teachers")
+    table.add_column("teacher", overflow="fold")
+    table.add_column("model", overflow="fold")
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("stop")
+    table.add_column("error, %", justify="right", no_wrap=True)
     for teacher in summary.teachers:
         table.add_row(*(Text(cell) for cell in _teacher(teacher)))
     return table
 
 
 def _teacher(teacher: Teacher) -> list[str]:
-    factor = teacher.interval("factor")
     return [
         teacher.name,
-        teacher.description,
-        parameters(teacher.row["parameters"]),
+        teacher.row["model"],
+        magnitude(teacher.row["parameters"]),
+        "\n".join(_stop(teacher)),
         plus_minus(teacher.interval("test_error"), 1),
-        plus_minus(factor, 2) if factor else NONE,
     ]
+
+
+def _stop(teacher: Teacher) -> list[str]:
+    """Its stop, and below that what else made it: its scale with the factor, its own teacher."""
+    lines = [teacher.row["stop"]]
+    scaled, taught = teacher.row.get("scaled"), teacher.row.get("taught_by")
+    factor = teacher.interval("factor")
+    if scaled:
+        lines.append(scaled + (f", × {number(factor.mean)}" if factor else ""))
+    if taught:
+        lines.append(f"taught by {taught}")
+    return lines

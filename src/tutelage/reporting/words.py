@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from tutelage.reporting.summary import Interval
@@ -12,23 +13,35 @@ MINUS = "−"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a verdict is shown: `mark` is readable without colour, `style` is for terminals."""
+    """How a verdict is shown.
+
+    `look` is its class on the page, `mark` is readable without colour, `style` is for terminals.
+    """
 
     word: str
+    look: str
     mark: str
     style: str
 
 
 _VERDICTS = {
-    "supported": Verdict("supported", "✓", "green"),
-    "refuted": Verdict("refuted", "✗", "red"),
-    "undecided": Verdict("undecided", "○", "yellow"),
+    "supported": Verdict("supported", "supported", "✓", "bold green"),
+    "refuted": Verdict("refuted", "refuted", "✗", "bold red"),
+    "undecided": Verdict("undecided", "undecided", "○", "bold yellow"),
+    "not tested": Verdict("not tested", "untested", "–", "bold"),
+    "depends on softness": Verdict("depends on softness", "divided", "◐", "bold"),
 }
+_SENTENCE_END = re.compile(r"(?<=\.) (?=[A-Z])")
 
 
 def verdict(word: str) -> Verdict:
-    """The look of a verdict; one that is not of the three looks like `undecided`."""
-    return _VERDICTS.get(word) or Verdict(word, "○", "yellow")
+    """The look of a verdict; a word that is not known looks like `not tested`."""
+    return _VERDICTS.get(word) or Verdict(word, "untested", "–", "bold")
+
+
+def sentences(text: str) -> list[str]:
+    """A paragraph's sentences, for setting them one below the other."""
+    return _SENTENCE_END.split(text)
 
 
 def number(value: float | None, places: int = 2, *, sign: bool = False) -> str:
@@ -62,8 +75,8 @@ def with_bounds(interval: Interval, unit: str, places: int = 2, *, sign: bool = 
     return f"{mean} {bounds(interval.low, interval.high, places, sign=sign)}".rstrip()
 
 
-def parameters(count: int) -> str:
-    """A parameter count in three figures: 1.36 k, 36.5 M."""
+def magnitude(count: int) -> str:
+    """A count in three figures: 1.36 k, 36.5 M."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= 0.9995 * size:
             return f"{count / size:.3g} {unit}"

@@ -65,12 +65,13 @@ def _epoch(
     stepper.begin(step, signal)
     total = sum(stepper.step(batch).double() for batch in stream.epoch(epoch))
     assert isinstance(total, torch.Tensor), "a stream has at least one batch"
-    loss, ce, kd, error, agreement = (total / stream.batches_per_epoch).tolist()
+    loss, ce, kd, errors, agreements = (total / stream.batches_per_epoch).tolist()
+    percent = 100.0 / stream.batch_size
     return {
         "lr": step.lr,
         "loss": loss,
         "ce": ce,
         "kd": kd if signal else None,
-        "train_error": 100.0 * error,
-        "agreement": 100.0 * agreement if signal else None,
+        "train_error": percent * errors,
+        "agreement": percent * agreements if signal else None,
     }

@@ -15,7 +15,7 @@ from tutelage.data.stream import Batch
 from tutelage.losses import kd
 
 Signal = Callable[[Batch], Tensor]  # a teacher: a batch of views -> its logits [B, classes]
-PARTS = ("loss", "ce", "kd", "error", "agreement")
+PARTS = ("loss", "ce", "kd", "errors", "agreements")
 
 
 def distillation_loss(form: str) -> Callable[[Tensor, Tensor], Tensor]:
@@ -45,8 +45,8 @@ class EagerStepper:
     def step(self, batch: Batch) -> Tensor:
         """One update. Returns the raw figures of PARTS for this batch, shape [5], detached.
 
-        Loss parts are means over the batch before weighting; error and agreement are shares of
-        the batch. Without a signal, kd and agreement are 0.
+        The loss and its unweighted parts are means over the batch; errors and agreements are
+        counts of images. Without a signal, kd and agreements are 0.
         """
         with torch.autocast(self.device_type, dtype=torch.bfloat16, enabled=self.bf16):
             logits = self.model(batch.images)
@@ -54,16 +54,16 @@ class EagerStepper:
         guess = logits.detach().argmax(1)
         ce = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
         loss = self.weights[0] * ce
-        taught, agreement = ce.new_zeros(()), ce.new_zeros(())
+        taught, agreements = ce.new_zeros(()), ce.new_zeros(())
         if self.signal is not None and self.distil is not None:
             target = self.signal(batch)
             taught = self.distil(logits, target)
             loss = loss + self.weights[1] * taught
-            agreement = (guess == target.argmax(1)).float().mean()
+            agreements = (guess == target.argmax(1)).sum().float()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.optimizer.step()
-        error = (guess != batch.labels).float().mean()
-        return torch.stack((loss.detach(), ce.detach(), taught.detach(), error, agreement))
+        errors = (guess != batch.labels).sum().float()
+        return torch.stack((loss.detach(), ce.detach(), taught.detach(), errors, agreements))
