@@ -279,3 +279,18 @@ def test_the_golden_run(world, store):
     assert [row["loss"] for row in rows] == pytest.approx([g[0] for g in golden], rel=1e-3)
     assert [row["ce"] for row in rows] == pytest.approx([g[1] for g in golden], rel=1e-3)
     assert [row["train_error"] for row in rows] == [g[2] for g in golden]
+
+
+def test_bf16_is_another_run_and_learns_as_well(world, store):
+    steps = tuple(EpochStep(0.2, 1.0) for _ in range(12))
+    exact, short = (
+        train_run(
+            store, Trajectory(start(world, model="plain-32-32", precision=p), steps), world, {}
+        )
+        for p in ("fp32", "bf16")
+    )
+    assert exact.id != short.id
+    assert exact.result["blobs"]["final"] != short.result["blobs"]["final"]
+    ends = [record.result["history"][-1]["ce"] for record in (exact, short)]
+    assert ends[0] == pytest.approx(ends[1], rel=0.2)
+    assert ends[0] < 0.8 * exact.result["history"][0]["ce"]

@@ -116,7 +116,7 @@ def _stopped(
         with _at(f"{where}.stop.compressed"):
             recipe = training.recipe.compressed(stop.compressed)
         # The share of the schedule during which a teacher's own teacher is heard stays the same.
-        until = round(training.until * recipe.epochs / epochs)
+        until = resolve_duration(training.until / epochs, recipe.epochs)
         how = stop.compressed if isinstance(stop.compressed, str) else f"{stop.compressed:g}"
         text = f"compressed {how} ({recipe.epochs} epochs)"
         return replace(training, recipe=recipe, until=until), "final", text
@@ -249,6 +249,10 @@ def _check_claims(
             for condition in _named_in(claim, conditions, teachers, where):
                 if condition not in conditions:
                     raise unknown("condition", condition, conditions, where=where)
+                if claim.trend and conditions[condition].teacher is None:
+                    raise UserError(
+                        f"a trend over teachers names {condition}, which has none.", where=where
+                    )
 
 
 def _named_in(

@@ -104,11 +104,12 @@ def merge(*layers: RecipeConfig | None) -> dict[str, Any]:
             if name not in NAMED:
                 raise unknown("recipe", name, NAMED)
             values = {**NAMED[name], **values}
-        if "mode" in values.get("schedule", {}):
+        own, below = values.get("schedule", {}), merged.get("schedule", {})
+        if "mode" in own:
             merged.pop("epochs", None)
-        elif "epochs" in values and "mode" in merged.get("schedule", {}):
+        elif "epochs" in values and "mode" in below and not own:
             raise UserError(
-                f"epochs {values['epochs']} contradicts the mode {merged['schedule']['mode']}, "
+                f"epochs {values['epochs']} contradicts the mode {below['mode']}, "
                 "which states its own number of epochs.",
                 fix="Set schedule together with epochs, or leave epochs out.",
             )

@@ -18,13 +18,13 @@ from pydantic import (
 )
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
-Epochs = Annotated[int, Field(ge=0)]
+Epochs = Annotated[int, Field(ge=0, le=1_000_000)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Duration = Epochs | Fraction
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Mode = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*/[1-9][0-9]*$")]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Mode = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}/[1-9][0-9]{0,5}$")]
 
 
 class Strict(BaseModel):
@@ -138,7 +138,7 @@ class RecipeConfig(_Word):
     _word: ClassVar = {"type": "string"}
 
     extends: Name | None = Field(default=None, description="a recipe by name: paper-cifar10")
-    epochs: Count | None = None
+    epochs: Annotated[Epochs, Field(ge=1)] | None = None
     batch_size: Count | None = None
     optimizer: OptimizerConfig | None = None
     schedule: ScheduleConfig | None = None

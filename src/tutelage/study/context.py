@@ -71,8 +71,9 @@ class Context:
         Raises UserError for whatever is wrong with the names, the options or the data.
         """
         check_names(config, expand(config))
-        worlds = [_make_world(store, config, r) for r in range(config.replicates.count)]
-        manifest = _manifest(config, worlds, device)
+        replicates = range(config.replicates.count)
+        fingerprints = [_make_world(store, config, r).fingerprint for r in replicates]
+        manifest = _manifest(config, _make_world(store, config, 0), fingerprints, device)
         if keep:
             path = store.folder("studies") / f"{manifest['id']}.json"
             atomic_write(path, json.dumps(manifest, indent=1).encode())
@@ -229,7 +230,7 @@ def _source(store: Store, data: str) -> Any:
     return load_source(DataConfig.model_validate_json(data), store.cache_file)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _world(store: Store, data: str, split_seed: int, noise_seed: int) -> World:
     config = DataConfig.model_validate_json(data)
     return make_world(_source(store, data), config, split_seed, noise_seed)
@@ -239,10 +240,10 @@ def _make_world(store: Store, config: StudyConfig, replicate: int) -> World:
     return _world(store, config.data.model_dump_json(), *world_seeds(config, replicate))
 
 
-def _manifest(config: StudyConfig, worlds: list[World], device: str) -> dict[str, Any]:
+def _manifest(
+    config: StudyConfig, world: World, fingerprints: list[str], device: str
+) -> dict[str, Any]:
     form = config.model_dump(mode="json", exclude_none=True)
-    world = worlds[0]
-    fingerprints = [w.fingerprint for w in worlds]
     identity = form | {"data": {k: v for k, v in form["data"].items() if k != "path"}}
     return {
         "schema": 1,

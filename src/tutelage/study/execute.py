@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -33,6 +34,7 @@ SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 def prepare_process() -> None:
     """Makes this process one that computes reproducibly: one thread, deterministic kernels."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA asks for determinism
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
 
