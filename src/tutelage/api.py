@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -145,14 +145,15 @@ def run_context(
     workers: int | None = None,
     checkpoint_seconds: float | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
+    needs: Mapping[str, tuple[str, ...]] | None = None,
 ) -> StudyResult:
-    """Execute what a prepared study still lacks."""
+    """Execute `needs` of a prepared study: what it still lacks, which is found out if not given."""
     from tutelage.study.engines.inline import run_inline
     from tutelage.study.engines.local import run_tasks
     from tutelage.training.run import CHECKPOINT_SECONDS
 
     seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
-    needs = missing_tasks(context)
+    needs = missing_tasks(context) if needs is None else needs
     if workers == 0:
         failures = run_inline(context, needs, checkpoint_seconds=seconds, report=on_event)
     elif needs:

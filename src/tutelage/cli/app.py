@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
@@ -9,11 +10,35 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from tutelage.errors import UserError
 
+
+class _Verbs(TyperGroup):
+    """Gives every end of a verb its message and exit code, before Typer gives it another."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            code = 2
+        except KeyboardInterrupt:
+            print("interrupted; everything so far is kept: `run` continues it.", file=sys.stderr)
+            code = 130
+        except BrokenPipeError:  # whoever read our output has gone, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
+        raise typer.Exit(code)
+
+
 app = typer.Typer(
     name="tutelage",
+    cls=_Verbs,
     help="Which teacher, stopped when, with which loss, and is distillation worth it at all?",
     no_args_is_help=True,
     add_completion=False,
@@ -189,17 +214,7 @@ def main() -> NoReturn:
     """The entry point. Exit codes: 0 done, 1 a run failed, 2 wrong input, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
     warnings.showwarning = _show_warning
-    try:
-        app()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; everything so far is kept, and `run` continues it.", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone, as `head` does
-        sys.exit(0)
+    app()
     sys.exit(0)
 
 

@@ -39,7 +39,7 @@ def run_study(
     )
     cost = predict(context)
     with StudyProgress({key: cost[key] for key in missing}, console) as progress:
-        result = run_context(context, workers, on_event=progress)
+        result = run_context(context, workers, on_event=progress, needs=missing)
     print_results(result.document, console)
     page = result.report()[0]
     console.print(f"\nReport: {page}", highlight=False, soft_wrap=True)

@@ -9,6 +9,7 @@ The spec id of a run is the id of its last state.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -92,8 +93,11 @@ class Trajectory:
     def state_ids(self) -> tuple[str, ...]:
         """The id of the state after 0, 1, ... epochs; one more than there are epochs."""
         ids = [digest({"start": self.start.form(), "results_version": RESULTS_VERSION})]
+        forms = {epoch: canonical(epoch.form()) for epoch in set(self.epochs)}
         for number, epoch in enumerate(self.epochs, start=1):
-            ids.append(digest([ids[-1], number, epoch.form()]))
+            # digest([ids[-1], number, epoch.form()]), but each form is written out only once.
+            text = f'["{ids[-1]}",{number},{forms[epoch]}]'
+            ids.append(hashlib.sha256(text.encode()).hexdigest())
         return tuple(ids)
 
     @property

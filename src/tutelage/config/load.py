@@ -20,6 +20,7 @@ from tutelage.errors import UserError, nearest, unknown
 
 _MOST_PROBLEMS = 6
 _MOST_BYTES = 1_000_000
+_DEEPEST = 20  # levels of nesting; no key of a study lies half as deep
 
 
 def builtin_studies() -> dict[str, Path]:
@@ -94,6 +95,7 @@ def _read(study: str, above: tuple[Path, ...]) -> tuple[dict[str, Any], str, str
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
+        _check_depth(text)
         raw = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -110,6 +112,17 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     if list(raw.values()) == [None] and "\n" not in text.strip() and ":" not in text:
         raise UserError("is not a study: it holds one word.", where=source)
     return typing.cast("dict[str, Any]", raw)
+
+
+def _check_depth(text: str) -> None:
+    """Raises YAMLError for YAML nested so deeply that reading it could exhaust the stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            problem = f"it is nested more than {_DEEPEST} levels deep"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
 
 
 def _apply_scale(raw: dict[str, Any], scale: str | None, source: str) -> dict[str, Any]:
@@ -129,10 +142,11 @@ def _apply_scale(raw: dict[str, Any], scale: str | None, source: str) -> dict[st
 
 def _apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     for override in overrides:
-        key, sign, _ = override.partition("=")
-        if not sign or not key.strip("."):
+        key, sign, value = override.partition("=")
+        if not sign or not key.strip(".") or key.count(".") + key.count("[") > _DEEPEST:
             raise UserError(f"--set {override} is not of the form key.path=value.")
         try:
+            _check_depth(value)
             values = OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=False)
         except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
             raise UserError(f"--set {override} cannot be read: {error}.") from None

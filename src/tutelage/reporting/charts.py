@@ -46,6 +46,7 @@ THEME: Spec = {
         "mean": {"size": 90, "opacity": 1, "stroke": "var(--card)", "strokeWidth": 1.5},
         "value": {"color": "var(--text)", "fontSize": 12, "fontWeight": 600},
         "halo": {"color": "var(--card)", "fontSize": 12, "fontWeight": 600},
+        "end": {"color": "var(--text)", "fontSize": 11},
         "zero": {"color": "var(--muted)", "strokeWidth": 1},
         "decay": {"color": "var(--muted)", "strokeWidth": 1, "strokeDash": [3, 3]},
         "band": {"color": "var(--c1)", "fillOpacity": 0.22},
@@ -83,7 +84,8 @@ def dot_rows(
     `dots` have label, group, replicate and mean; `reference` has mean, low and high.
     """
     y, step = _rows([row["label"] for row in rows], 54)
-    x = alt.X("mean:Q", title=title, scale=alt.Scale(domain=list(domain), nice=False))
+    scale = alt.Scale(domain=list(domain), nice=False, zero=False)
+    x, x_low = (alt.X(f"{end}:Q", title=title, scale=scale) for end in ("mean", "low"))
     colour = alt.Color("group:N", legend=None, scale=alt.Scale(domain=list(groups)))
     base = alt.Chart(alt.Data(values=list(rows))).encode(y=y, color=colour)
     tooltip = [
@@ -96,12 +98,12 @@ def dot_rows(
     if reference:
         band = alt.Chart(alt.Data(values=[reference]))
         if reference["low"] is not None:
-            layers.append(band.mark_rect(style="reference").encode(x="low:Q", x2="high:Q"))
-        layers.append(band.mark_rule(style="reference-line").encode(x="mean:Q"))
+            layers.append(band.mark_rect(style="reference", clip=True).encode(x=x_low, x2="high:Q"))
+        layers.append(band.mark_rule(style="reference-line").encode(x=x))
     replicate = alt.Chart(alt.Data(values=list(dots))).mark_circle(style="replicate", yOffset=11)
     layers += [
         replicate.encode(x=x, y=y, color=colour, tooltip=["name:N", "replicate:N", "mean:Q"]),
-        base.mark_rule(style="interval").encode(x="low:Q", x2="high:Q"),
+        base.mark_rule(style="interval", clip=True).encode(x=x_low, x2="high:Q"),
         base.mark_circle(style="mean").encode(x=x, tooltip=tooltip),
         # The same text twice: first as a halo, so that a line behind it does not cross its digits.
         words.mark_text(style="halo", dy=-14, stroke="var(--card)", strokeWidth=4).encode(x=x, y=y),
@@ -110,12 +112,11 @@ def dot_rows(
     return _spec(alt.layer(*layers).properties(width="container", height=step))
 
 
-def stacked_rows(
-    rows: Sequence[Spec], whiskers: Sequence[Spec], *, title: str, most: float
-) -> Spec:
-    """One bar for each condition, in parts from the left, with an interval at each part's end.
+def stacked_rows(rows: Sequence[Spec], ends: Sequence[Spec], *, title: str, most: float) -> Spec:
+    """One bar for each condition, in parts from the left, and its value in words at its end.
 
-    `rows` have label, part, start and end; `whiskers` have label, part, mean, low and high.
+    `rows` have label, part, start and end; `ends` have label, value (text) and at (where it
+    stands), and low and high of the first part's interval (None without one).
     """
     y, step = _rows([*dict.fromkeys(row["label"] for row in rows)], 40)
     scale = alt.Scale(domain=[0, most], nice=False)
@@ -136,12 +137,14 @@ def stacked_rows(
             tooltip=tooltip,
         )
     )
-    layers = [bars]
-    for part, offset in zip(parts, (-4, 4), strict=False):
-        chosen = [row for row in whiskers if row["part"] == part and row["low"] is not None]
-        if chosen:
-            rule = alt.Chart(alt.Data(values=chosen)).mark_rule(style="whisker", yOffset=offset)
-            layers.append(rule.encode(x="low:Q", x2="high:Q", y=y))
+    last = alt.Chart(alt.Data(values=list(ends))).encode(y=y)
+    layers = [
+        bars,
+        last.mark_rule(style="whisker", clip=True).encode(x="low:Q", x2="high:Q"),
+        last.mark_text(style="end", align="left", dx=6).encode(
+            x=alt.X("at:Q", scale=scale), text="value:N"
+        ),
+    ]
     return _spec(alt.layer(*layers).properties(width="container", height=step))
 
 
@@ -172,6 +175,6 @@ def curve(
 
 
 def _spec(chart: alt.LayerChart | alt.FacetChart) -> Spec:
-    """The specification without altair's own theme, which would override the page's."""
+    """The specification, without altair's theme; its validation would take most of the time."""
     with alt.theme.enable("none"):
-        return chart.to_dict()
+        return chart.to_dict(validate=False)

@@ -76,7 +76,7 @@ def _error_figures(
     errors = [interval for c in members if (interval := c.interval("test_error"))]
     errors += [e for c in controls.values() if c and (e := c.interval("test_error"))]
     dots = [dot["mean"] for condition in members for dot in _dots(condition, "")]
-    domain = padded([*dots, *extent(errors)], 0.09)
+    domain = padded([*dots, *extent(errors)], 0.09, (0.0, 100.0))
     groups = list(dict.fromkeys(c.row["group"] for c in sorted(members, key=_order_in(summary))))
     drawn = []
     for key, conditions in panels.items():

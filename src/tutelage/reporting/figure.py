@@ -9,8 +9,6 @@ from typing import Any
 from tutelage.reporting import charts
 from tutelage.reporting.summary import Condition, Interval
 
-_INTERVALS = "Bars are 95 % t intervals over replicate means"
-
 
 @dataclass(frozen=True, slots=True)
 class Legend:
@@ -56,11 +54,15 @@ def extent(intervals: Iterable[Interval]) -> list[float]:
     return [v for i in intervals for v in (i.mean, i.low, i.high) if v is not None]
 
 
-def padded(values: Sequence[float], share: float) -> tuple[float, float]:
-    """The range of the values, wider by a share of it at both ends."""
-    low, high = min(values), max(values)
+def padded(
+    values: Sequence[float], share: float, within: tuple[float, float]
+) -> tuple[float, float]:
+    """The range of the values, wider by a share of it at both ends, but `within` what can be:
+    an interval over few replicates may reach beyond."""
+    least, most = within
+    low, high = max(min(values), least), min(max(values), most)
     margin = (high - low) * share or 0.5
-    return round(low - margin, 3), round(high + margin, 3)
+    return round(max(low - margin, least), 3), round(min(high + margin, most), 3)
 
 
 def counts(conditions: Sequence[Condition]) -> str:
@@ -69,8 +71,8 @@ def counts(conditions: Sequence[Condition]) -> str:
     return f"n = {' or '.join(found)} (replicates × students)"
 
 
-def interval_words(conditions: Sequence[Condition]) -> str:
-    """What the bars are, and n."""
+def interval_words(conditions: Sequence[Condition], of: str = "") -> str:
+    """What the lines are, and n."""
     if all(len(condition.means("test_error")) < 2 for condition in conditions):
         return f"One replicate gives no interval; {counts(conditions)}."
-    return f"{_INTERVALS}; {counts(conditions)}."
+    return f"Lines are 95 % t intervals {of}over replicate means; {counts(conditions)}."

@@ -23,8 +23,10 @@ from tutelage.reporting.figure import (
 from tutelage.reporting.summary import Condition, Interval, Summary
 from tutelage.reporting.words import listing, number, plural, plus_minus, with_bounds
 
+Gap = tuple[Condition, Interval, Interval]
+Curve = tuple[Condition, list[tuple[int, Interval]]]
 _MOST_POINTS = 150
-_SETTLED = 0.1  # share of the schedule after which a curve's values set the scale
+_SETTLED = 0.1  # share of the schedule after which a curve's mean lies within the axis
 
 
 def figures(summary: Summary) -> list[Figure]:
@@ -40,55 +42,45 @@ def figures(summary: Summary) -> list[Figure]:
 
 # --- mimicry -------------------------------------------------------------------------------------
 
-_PARTS = {"shape": "shape: the rest", "scale": "scale: what one factor repairs"}
+_PARTS = {"shape": "shape: what no factor repairs", "scale": "scale: what one factor repairs"}
+_SIDES = {"train": "Training images", "test": "Test images"}
+_ROOM = 1.65  # the axis over the longest bar, so that the values at the bars' ends fit
 
 
 def _mimicry(summary: Summary) -> Figure | None:
-    members = [
-        condition
-        for condition in taught(summary)
-        if condition.interval("train_kl_shape_t4") and condition.interval("train_kl_scale_t4")
-    ]
-    if not members:
+    gaps = {side: [(c, *gap) for c in taught(summary) if (gap := _gap(c, side))] for side in _SIDES}
+    if not gaps["train"]:
         return None
-    sides = {"train": "Training images", "test": "Test images"}
-    drawn = {side: _gap_rows(members, side) for side in sides}
-    ends = [row["end"] for rows, _ in drawn.values() for row in rows]
-    ends += [w["high"] for _, whiskers in drawn.values() for w in whiskers if w["high"] is not None]
-    most = max(ends) * 1.04 or 1.0
+    most = _ROOM * max(whole.mean for side in gaps.values() for _, _, whole in side) or 1.0
+    title = "KL divergence at temperature 4 (nats)"
     panels = [
-        Panel(
-            title,
-            "",
-            charts.stacked_rows(
-                *drawn[side], title="KL divergence at temperature 4 (nats)", most=most
-            ),
-        )
-        for side, title in sides.items()
-        if drawn[side][0]
+        Panel(_SIDES[side], "", charts.stacked_rows(*_gap_rows(found), title=title, most=most))
+        for side, found in gaps.items()
+        if found
     ]
-    legend = [Legend(text, "bar", f"--c{i + 1}") for i, text in enumerate(_PARTS.values())]
+    members = [condition for condition, _, _ in gaps["train"]]
+    words = interval_words(members, "of the shape part ")
     return Figure(
         "mimicry",
         "Mimicry gap: how far students stay from their teacher",
-        legend,
+        [Legend(text, "bar", f"--c{i + 1}") for i, text in enumerate(_PARTS.values())],
         panels,
-        f"{_gap_sentence(members)} {interval_words(members)}",
+        f"{_gap_sentence(gaps['train'])} Numbers are shape + scale. {words}",
     )
 
 
-def _gap_rows(
-    members: Sequence[Condition], side: str
-) -> tuple[list[charts.Spec], list[charts.Spec]]:
-    rows, whiskers = [], []
-    for condition in members:
-        shape = condition.interval(f"{side}_kl_shape_t4")
-        whole = condition.interval(f"{side}_kl_t4")
-        if not shape or not whole:
-            continue
+def _gap(condition: Condition, side: str) -> tuple[Interval, Interval] | None:
+    """The shape part of the divergence, and the whole."""
+    shape, whole = (condition.interval(f"{side}_{name}_t4") for name in ("kl_shape", "kl"))
+    return (shape, whole) if shape and whole else None
+
+
+def _gap_rows(gaps: Sequence[Gap]) -> tuple[list[charts.Spec], list[charts.Spec]]:
+    rows, ends = [], []
+    for condition, shape, whole in gaps:
         label = charts.label(condition.name)
-        ends = {"shape": (0.0, shape.mean), "scale": (shape.mean, whole.mean)}
-        for part, (start, end) in ends.items():
+        parts = {"shape": (0.0, shape.mean), "scale": (shape.mean, whole.mean)}
+        for part, (start, end) in parts.items():
             rows.append(
                 {
                     "label": label,
@@ -99,13 +91,19 @@ def _gap_rows(
                     "value": number(end - start, 3),
                 }
             )
-        for part, interval in (("shape", shape), ("scale", whole)):
-            whiskers.append({"label": label, "part": part, **numbers(interval)})
-    return rows, whiskers
+        ends.append(
+            {
+                "label": label,
+                "value": " + ".join(number(end - start, 3) for start, end in parts.values()),
+                "at": round(max(whole.mean, shape.high or 0.0), 5),
+                **numbers(shape),
+            }
+        )
+    return rows, ends
 
 
-def _gap_sentence(members: Sequence[Condition]) -> str:
-    shapes = [(i, c) for c in members if (i := c.interval("train_kl_shape_t4"))]
+def _gap_sentence(gaps: Sequence[Gap]) -> str:
+    shapes = [(shape, condition) for condition, shape, _ in gaps]
     low, least = min(shapes, key=lambda pair: pair[0].mean)
     high, most = max(shapes, key=lambda pair: pair[0].mean)
     text = "On training images the part of the gap that no single factor repairs"
@@ -121,7 +119,7 @@ def _gap_sentence(members: Sequence[Condition]) -> str:
 
 
 def _over_epochs(summary: Summary) -> Figure | None:
-    curves: list[tuple[Condition, list[tuple[int, Interval]]]] = []
+    curves: list[Curve] = []
     for condition in summary.conditions:
         control = summary.scratch_for(condition)
         if control and control.row["epochs"] == condition.row["epochs"]:
@@ -130,13 +128,9 @@ def _over_epochs(summary: Summary) -> Figure | None:
                 curves.append((condition, points))
     if not curves:
         return None
-    settled = [
-        interval
-        for condition, points in curves
-        for epoch, interval in points
-        if epoch > _SETTLED * condition.row["epochs"]
-    ]
-    domain = padded([0.0, *extent(settled or [points[-1][1] for _, points in curves])], 0.06)
+    domain = padded(
+        [0.0, *(value for one in curves for value in _settled(*one))], 0.06, (-100.0, 100.0)
+    )
     panels = [
         Panel(
             condition.name,
@@ -156,7 +150,19 @@ def _over_epochs(summary: Summary) -> Figure | None:
     return Figure("epochs", title, legend, panels, caption, small=len(panels) > 1)
 
 
-def _end_sentence(curves: Sequence[tuple[Condition, list[tuple[int, Interval]]]]) -> str:
+def _settled(condition: Condition, points: Sequence[tuple[int, Interval]]) -> list[float]:
+    """What the axis has to show: the mean once the first epochs are over, and the intervals once
+    the learning rate has fallen; the last of them always."""
+    decays = condition.row.get("decays") or [0]
+    means = [i.mean for epoch, i in points if epoch > _SETTLED * condition.row["epochs"]]
+    return [
+        *means,
+        *extent(i for epoch, i in points if epoch > decays[0]),
+        *extent([points[-1][1]]),
+    ]
+
+
+def _end_sentence(curves: Sequence[Curve]) -> str:
     ends = [(condition.name, points[-1][1]) for condition, points in curves]
     if all(end.low is None for _, end in ends):
         ahead = [name for name, end in ends if end.mean < 0]
@@ -167,17 +173,15 @@ def _end_sentence(curves: Sequence[tuple[Condition, list[tuple[int, Interval]]]]
     ahead = [name for name, end in ends if end.high is not None and end.high < 0]
     behind = [name for name, end in ends if end.low is not None and end.low > 0]
     parts = [
-        f"{len(names)} {where} of scratch ({listing(names)})"
-        for names, where in ((ahead, "ahead"), (behind, "behind"))
+        f"{len(names)} {where} scratch ({listing(names)})"
+        for names, where in ((ahead, "ahead of"), (behind, "behind"))
         if names
     ]
     open_ = len(ends) - len(ahead) - len(behind)
     if open_:
         parts.append(f"{open_} not told apart from it")
-    return (
-        f"At the last epoch the 95 % intervals put, of {plural(len(ends), 'condition')}, "
-        f"{listing(parts)}."
-    )
+    subject = plural(len(ends), "condition")
+    return f"At the last epoch, by 95 % intervals, of {subject}: {listing(parts)}."
 
 
 def _thinned(points: Sequence[tuple[int, Interval]]) -> list[charts.Spec]:

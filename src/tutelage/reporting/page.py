@@ -15,7 +15,7 @@ from tutelage.reporting import grids, tables
 from tutelage.reporting.charts import THEME
 from tutelage.reporting.figures import figures
 from tutelage.reporting.summary import Row, Summary
-from tutelage.reporting.words import bounds, number, plural, sentences, verdict
+from tutelage.reporting.words import bounds, number, plural, sentences, unbroken, verdict
 
 _PAGES = (".html", ".htm")
 
@@ -69,7 +69,7 @@ def render(results: Row) -> str:
         teachers=grids.teachers_grid(summary),
         cost=grids.cost_grid(summary),
         runs=grids.runs_grid(summary),
-        runs_title=f"All {plural(len(summary.runs), 'run')}",
+        runs_title=plural(len(summary.runs), "run"),
         config=tables.configuration(results),
         environment=tables.environment(results),
         theme=THEME,
@@ -85,6 +85,7 @@ def _text(name: str) -> str:
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["unbroken"] = unbroken
     return environment.from_string(_text("page.html.j2"))
 
 
@@ -96,12 +97,17 @@ def _bundle() -> str:
 
 
 def _sentence(sentence: Row) -> dict[str, Any]:
-    lead, *rest = sentences(sentence["text"])
+    claim, _, said = sentence["text"].partition(": ")
     return {
         "name": sentence["sentence"],
         "verdict": verdict(sentence["verdict"]),
-        "lead": lead,
-        "rest": rest,
+        "claim": claim,
+        # The badge says the verdict already.
+        "said": [
+            text[:1].upper() + text[1:]
+            for text in sentences(said)
+            if text.rstrip(".") not in ("", sentence["verdict"])
+        ],
     }
 
 
@@ -109,14 +115,9 @@ def _finding(finding: Row) -> dict[str, Any]:
     """A finding as the page shows it."""
     places = 3 if finding["unit"].startswith("nats") else 2
     low, high, effect = finding["low"], finding["high"], finding["effect"]
-    details = [
-        f"{100 * finding['level']:g} % interval" if low is not None else "no interval",
-        f"n = {plural(finding['n'], 'replicate')}",
-        f"margin {finding['margin']:g}",
-    ]
-    needed = finding["seeds_needed"]
-    if needed is not None:
-        details.append(f"±{finding['margin']:g} would take {plural(needed, 'replicate')}")
+    level = f"{100 * finding['level']:g} % interval" if low is not None else "no interval"
+    margin, needed = f"{finding['margin']:g}", finding["seeds_needed"]
+    enough = f"; {plural(needed, 'replicate')} for ±{margin}" if needed is not None else ""
     shown = f"{number(effect, places, sign=True)} {finding['unit']}"
     return {
         "claim": finding["claim"],
@@ -125,7 +126,10 @@ def _finding(finding: Row) -> dict[str, Any]:
         "verdict": verdict(finding["verdict"]),
         "sentence": finding["sentence"],
         "effect": f"{shown} {bounds(low, high, places, sign=True)}".strip(),
-        "details": " · ".join(details),
+        "details": [
+            f"{level}, n = {plural(finding['n'], 'replicate')}",
+            f"margin {margin}{enough}",
+        ],
         "strip": None if effect is None else _strip(effect, low, high, finding["margin"]),
     }
 

@@ -6,10 +6,13 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 import yaml
 
+from tutelage.findings import Finding
 from tutelage.reporting import grids
 from tutelage.reporting.summary import Row, Summary
 from tutelage.reporting.words import verdict
@@ -47,7 +50,9 @@ def configuration(results: Row) -> str:
 def environment(results: Row) -> list[tuple[str, str]]:
     """Identity, versions and machine as names and texts."""
     study = results["study"]
-    found = [("study", study["id"]), ("created", study.get("created") or "")]
+    created = study.get("created")
+    when = datetime.fromisoformat(created).isoformat(" ", "seconds") if created else ""
+    found = [("study", study["id"]), ("created", when)]
     for part in ("versions", "machine"):
         found += [(name, str(value)) for name, value in (study.get(part) or {}).items()]
     return [(name, text) for name, text in found if text]
@@ -60,7 +65,7 @@ def runs_csv(results: Row) -> str:
 
 def findings_csv(results: Row) -> str:
     """One line a finding, with all its fields."""
-    return _csv(list(results.get("findings") or ()))
+    return _csv(list(results.get("findings") or ()), [field.name for field in fields(Finding)])
 
 
 def _flat(run: Row) -> dict[str, Any]:
@@ -68,8 +73,8 @@ def _flat(run: Row) -> dict[str, Any]:
     return rest | dict(run.get("timing") or {})
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+def _csv(rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> str:
+    columns = list(dict.fromkeys([*first, *(key for row in rows for key in row)]))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tutelage.reporting import grids
 from tutelage.reporting.summary import Condition, Row, Summary, Teacher
-from tutelage.reporting.words import magnitude, number, plus_minus, sentences, verdict
+from tutelage.reporting.words import magnitude, number, plus_minus, sentences, unbroken, verdict
 
 _WIDEST = 96  # columns of running text
 
@@ -60,8 +60,7 @@ def _say(console: Console, word: str, name: str, rank: str, texts: list[str]) ->
 
 def _indented(text: str, width: int) -> Text:
     """A paragraph with its lines wrapped, where no number parts from its percent sign."""
-    kept = text.replace(" %", "\N{NO-BREAK SPACE}%")
-    lines = textwrap.fill(kept, width, initial_indent="  ", subsequent_indent="  ")
+    lines = textwrap.fill(unbroken(text), width, initial_indent="  ", subsequent_indent="  ")
     return Text(lines.replace("\N{NO-BREAK SPACE}", " "))
 
 
@@ -119,7 +118,7 @@ def _stop(teacher: Teacher) -> list[str]:
     scaled, taught = teacher.row.get("scaled"), teacher.row.get("taught_by")
     factor = teacher.interval("factor")
     if scaled:
-        lines.append(scaled + (f", × {number(factor.mean)}" if factor else ""))
+        lines.append(scaled + (f", ×{number(factor.mean)}" if factor else ""))
     if taught:
         lines.append(f"taught by {taught}")
     return lines

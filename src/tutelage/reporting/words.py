@@ -39,6 +39,11 @@ def verdict(word: str) -> Verdict:
     return _VERDICTS.get(word) or Verdict(word, "untested", "–", "bold")
 
 
+def unbroken(text: str) -> str:
+    """The text with no line break between a number and its percent sign."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
 def sentences(text: str) -> list[str]:
     """A paragraph's sentences, for setting them one below the other."""
     return _SENTENCE_END.split(text)

@@ -9,7 +9,7 @@ import datetime
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from tutelage.config.canonical import canonical, digest
@@ -56,6 +56,10 @@ class Context:
         self.plan: Plan = make_plan(
             self.config, self.expanded, manifest["fingerprints"], manifest["device"]
         )
+        # What has been found once; records never change.
+        self._trajectories: dict[str, Trajectory] = {}
+        self._resolved: dict[tuple[str, int], Resolved] = {}
+        self._records: dict[tuple[str, str], Record] = {}
 
     @property
     def id(self) -> str:
@@ -107,11 +111,15 @@ class Context:
 
     def trajectory(self, node: Node) -> Trajectory | None:
         """The chain of a node, or None while its teacher is not known. May raise Diverged."""
-        teacher = node.training.teacher
-        if teacher is None:
-            return node.trajectory(None)
-        resolved = self.resolve(self.expanded.teachers[teacher].reference, node.replicate)
-        return node.trajectory(resolved.identity) if resolved else None
+        if node.key not in self._trajectories:
+            identity, teacher = None, node.training.teacher
+            if teacher is not None:
+                resolved = self.resolve(self.expanded.teachers[teacher].reference, node.replicate)
+                if resolved is None:
+                    return None
+                identity = resolved.identity
+            self._trajectories[node.key] = node.trajectory(identity)
+        return self._trajectories[node.key]
 
     def run(self, node: Node) -> Record | None:
         """The run record of a node, if it is trained. Raises Diverged for a diverged teacher."""
@@ -182,16 +190,8 @@ class Context:
     def _data(self, replicate: int) -> str:
         return self.manifest["fingerprints"][replicate]
 
-    @cached_property
-    def _resolved(self) -> dict[tuple[str, int], Resolved]:
-        return {}
-
-    @cached_property
-    def _records(self) -> dict[tuple[str, str], Record]:
-        return {}
-
     def _get(self, kind: str, record_id: str) -> Record | None:
-        """A record, remembered once it exists: records never change."""
+        """A record, remembered once it exists."""
         if (kind, record_id) not in self._records:
             found = self.store.get(kind, record_id)
             if found is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tutelage.config.chain import Trajectory
-from tutelage.store import Store
+from tutelage.store import Record, Store
 from tutelage.study.context import Context, Diverged
 from tutelage.study.plan import COMPARE, Node
 
@@ -13,8 +13,13 @@ from tutelage.study.plan import COMPARE, Node
 def is_trained(store: Store, trajectory: Trajectory, keep: Collection[int]) -> bool:
     """Whether the run and the state at every epoch in `keep` are stored, weights included."""
     run = store.get("run", trajectory.id)
-    if run is None or run.result["status"] == "diverged":
-        return run is not None
+    return run is not None and _is_whole(store, run, trajectory, keep)
+
+
+def _is_whole(store: Store, run: Record, trajectory: Trajectory, keep: Collection[int]) -> bool:
+    """Whether all weights that a run should have left are there; a diverged one leaves none."""
+    if run.result["status"] == "diverged":
+        return True
     states = [store.get("state", trajectory.state_ids[epoch]) for epoch in keep]
     weights = [run.result["blobs"]["final"], run.result["blobs"]["best"]]
     weights += [state.result["blobs"]["weights"] for state in states if state is not None]
@@ -27,7 +32,9 @@ def is_done(context: Context, node: Node) -> bool:
         trajectory, run = context.trajectory(node), context.run(node)
     except Diverged:
         return True
-    if trajectory is None or run is None or not is_trained(context.store, trajectory, node.keep):
+    if trajectory is None or run is None:
+        return False
+    if not _is_whole(context.store, run, trajectory, node.keep):
         return False
     if run.result["status"] == "diverged":
         return True

@@ -1,0 +1,103 @@
+"""Golden identities. If a test here fails, you changed identities: every result in every store
+would silently be another one, or be trained again. Raise the component's RESULTS_VERSION in
+config/chain.py because numbers changed, and then these ids with it; or revert. (The demo's ids
+also change with its recipe, its models or its seeds; then alone they may be replaced.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from tutelage.config.canonical import canonical, derive_seed, digest
+from tutelage.config.chain import EpochStep, Start, Trajectory
+from tutelage.config.expand import expand
+from tutelage.config.load import load_study
+from tutelage.config.schema import AdamW, Sgd
+from tutelage.study.plan import make_plan
+
+
+@pytest.mark.parametrize(
+    ("value", "golden"),
+    [
+        (None, "74234e98afe7498fb5daf1f36ac2d78acc339464f950703b8c019892f982b90b"),
+        ([], "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"),
+        (
+            {"b": [1.0, 5e-4, True], "a": "ü"},
+            "77c5d69081950f5867cb210c8541f48f14a8b5b2aab9d6c05ed32b5c70354fe6",
+        ),
+    ],
+)
+def test_digests_of_values(value, golden):
+    assert digest(value) == golden
+
+
+def test_derived_seeds():
+    assert derive_seed(0, "student", 2, 1, "init") == 1467914547481243085
+    assert derive_seed(7, "split", 0) == 7927585358126267227
+
+
+START = Start(
+    data="0" * 64,
+    views="crop-4-flip",
+    batch_size=128,
+    model="wrn-16-1",
+    init_seed=11,
+    stream_seed=12,
+    optimizer=Sgd(),
+)
+LOSS = canonical({"kd": {"temperature": 4.0}})
+
+
+def test_a_start_as_text():
+    text = (
+        '{"results_version":{"data":1,"losses":1,"models":1,"teachers":1,"training":1},'
+        '"start":{"batch_size":128,"data":"' + "0" * 64 + '","init_seed":11,"model":"wrn-16-1",'
+        '"optimizer":{"sgd":{"momentum":0.9,"nesterov":true,"weight_decay":0.0005}},'
+        '"stream_seed":12,"views":"crop-4-flip"}}'
+    )
+    assert Trajectory(START, ()).id == hashlib.sha256(text.encode()).hexdigest()
+    assert (
+        Trajectory(START, ()).id
+        == "89070bf64c10aa68aac56a8f029898e6441f16f23f0c815a38381f2348b4f029"
+    )
+
+
+def test_a_trajectory():
+    taught = EpochStep(0.1, 0.1, 0.9, LOSS, "1" * 64)
+    found = Trajectory(START, (taught, EpochStep(0.02, 1.0)))
+    assert found.state_ids[1] == "a6768e65dfe4106a13670387a0b51bcd4f22001113dc825f540904d7575eb470"
+    assert found.id == "86e0dfb6360b73ca61b3f85b78ba4492dbbf7fef61aa34138efd71409b1ffab0"
+
+
+def test_a_start_with_every_option_set():
+    start = Start(
+        data="2" * 64, views="none", batch_size=50, model="plain-8-8-8", init_seed=1, stream_seed=2,
+        optimizer=AdamW(), clip_norm=1.0, label_smoothing=0.1, precision="bf16", stepper="eager",
+        device="cuda",
+    )  # fmt: skip
+    assert (
+        Trajectory(start, (EpochStep(1e-3, 1.0),)).id
+        == "3a39406c60119d929b2175c7ec800d98d8dce196472714bfde7277e520c6fb70"
+    )
+
+
+def test_the_demos_first_teacher_and_scratch():
+    study = load_study("demo")
+    prints = [str(number) * 64 for number in range(study.replicates.count)]
+    nodes = make_plan(study, expand(study), prints, "cpu").nodes
+    first = next(iter(nodes.values()))
+    assert first.key == "r0/teacher/small"
+    assert (
+        first.trajectory(None).id
+        == "21fc52061214fad0dea979968651cb94fa38b8cd25b9b255d4f12a4d5417ae0c"
+    )
+    assert (
+        nodes["r1/scratch/s2"].trajectory(None).id
+        == "4706365b6d618d6351d9fb40086c4d7d2a419ac888b93da8d73d80d50cca44b8"
+    )
+    assert (
+        nodes["r0/kd/large/s0"].trajectory("3" * 64).id
+        == "ef003bb6d3763197e9b793541cb1486e4db3c8ff45ddb0d4c10687b6f1aaed9f"
+    )
