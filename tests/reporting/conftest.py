@@ -305,7 +305,63 @@ def results() -> dict[str, Any]:
     return make_results()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build() -> Callable[..., dict[str, Any]]:
     """`make_results`, for tests that want another size."""
     return make_results
+
+
+def spoil(results: dict[str, Any], key: str, status: str) -> None:
+    """Make the run called `key` one that has no figures: diverged, failed or pending."""
+    run = next(run for run in results["runs"] if run["key"] == key)
+    seen = run["history"][:2] if status == "diverged" else []
+    kept = {
+        name: run[name]
+        for name in (
+            *("id", "key", "condition", "role", "model", "parameters", "macs", "teacher", "stop"),
+            *("loss", "replicate", "seed", "epochs"),
+        )
+    }
+    run.clear()
+    run.update(kept, status=status, reason=None, digest=None, timing={}, history=seen)
+    run.update(val_error=None, test_error=None)
+    if status != "diverged":
+        run["id"] = None
+
+
+@pytest.fixture
+def spoilt() -> dict[str, Any]:
+    """Two replicates of two students with a diverged, a failed and a pending run, and two teachers
+    that diverged: one in one replicate, one in both."""
+    results = make_results(2, 2)
+    spoil(results, "r0/kd/large/s1", "diverged")
+    spoil(results, "r1/kd/small/s0", "failed")
+    spoil(results, "r1/kd/matched/s1", "pending")
+    spoil(results, "r1/teacher/medium", "pending")
+    for replicate in range(2):
+        for seed in range(2):
+            spoil(results, f"r{replicate}/kd/chained/s{seed}", "diverged")
+    rows = {teacher["name"]: teacher for teacher in results["teachers"]}
+    rows["chained"]["replicates"] = [{"replicate": r, "status": "diverged"} for r in range(2)]
+    rows["chained"]["stop_epoch"] = None
+    rows["best"]["replicates"][0] = {"replicate": 0, "status": "diverged"}
+    rows["medium"]["replicates"] = rows["medium"]["replicates"][:1]
+    rows["early"]["replicates"] = []
+    rows["early"]["stop_epoch"] = None
+    results["findings"][2].update(effect=None, low=None, high=None, n=0, seeds_needed=None)
+    results["sentences"][0]["verdict"] = "depends on softness"
+    results["sentences"][1]["verdict"] = "not tested"
+    return results
+
+
+@pytest.fixture
+def bare() -> dict[str, Any]:
+    """One student without a teacher, a claim or a history."""
+    results = make_results(1, 1)
+    results["conditions"] = [row for row in results["conditions"] if row["name"] == "scratch"]
+    results["runs"] = [run for run in results["runs"] if run["condition"] == "scratch"]
+    results["runs"][0]["history"] = []
+    results["teachers"] = []
+    results["findings"] = []
+    results["sentences"] = []
+    return results
