@@ -108,6 +108,7 @@ def test_where_no_teacher_is_heard_none_is_part_of_the_identity():
     silent = EpochStep(0.1, 1.0, 0.0, TAUGHT.loss, TAUGHT.teacher)
     assert not silent.distils
     assert chained(silent).id == chained(PLAIN).id
+    assert chained(silent).shared_with(chained(PLAIN)) == 1
     assert PLAIN.form() == {"lr": 0.1, "ce_weight": 1.0}
 
 

@@ -270,6 +270,10 @@ def test_set_reaches_into_mappings_and_later_ones_win(write):
         ("question=a: b", "question: "),
         ("scales.mini.seed=1", "scales: unknown key"),
         ("student..model=x", "student"),
+        ("name=" + "[" * 60 + "]" * 60, "nested more than 20 levels deep"),
+        ("name=" + "[" * 30_000, "nested more than 20 levels deep"),
+        ("a" + ".a" * 100 + "=1", "is not of the form key.path=value"),
+        ("a" + "[a]" * 100 + "=1", "is not of the form key.path=value"),
     ],
 )
 def test_what_set_cannot_set_is_said(write, override, words):

@@ -200,6 +200,8 @@ def test_extends_is_laid_under_its_own_layer_and_over_the_ones_before():
     )
     assert (found.epochs, found.batch_size, found.clip_norm) == (200, 64, 2.0)
     assert found.label_smoothing == 0.1
+    own = build_recipe(RecipeConfig(extends="paper-cifar10", batch_size=64))
+    assert (own.epochs, own.batch_size) == (200, 64)
 
 
 def test_named_recipes_are_not_changed_by_use():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -214,6 +215,8 @@ def main() -> NoReturn:
     """The entry point. Exit codes: 0 done, 1 a run failed, 2 wrong input, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
     warnings.showwarning = _show_warning
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # where there is no sign for ±, a ? will do
     app()
     sys.exit(0)
 

@@ -235,7 +235,9 @@ def verify_store(store: Path | None) -> bool:
     for problem in problems:
         console.print(f"{problem.path}: {problem.what}", markup=False, soft_wrap=True)
     if problems:
-        console.print(f"{len(problems)} problems. `tutelage run` computes again what is damaged.")
+        console.print(
+            f"Problems: {len(problems)}. Delete these files; `tutelage run` computes them again."
+        )
     else:
         console.print("Every checksum is right.")
     return not problems

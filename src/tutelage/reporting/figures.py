@@ -52,7 +52,7 @@ def _mimicry(summary: Summary) -> Figure | None:
     if not gaps["train"]:
         return None
     most = _ROOM * max(whole.mean for side in gaps.values() for _, _, whole in side) or 1.0
-    title = "KL divergence at temperature 4 (nats)"
+    title = "KL at temperature 4 (nats)"
     panels = [
         Panel(_SIDES[side], "", charts.stacked_rows(*_gap_rows(found), title=title, most=most))
         for side, found in gaps.items()
