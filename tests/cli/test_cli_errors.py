@@ -275,7 +275,6 @@ def test_images_of_two_sizes(refused, photos):
 # --- what only data and recipe together show ------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="found by the first run, which fails: exit code 1")
 @pytest.mark.parametrize(
     ("override", "words"),
     [

@@ -427,3 +427,8 @@ def test_what_a_claim_names_must_exist(expanded, keys, words):
     with pytest.raises(UserError, match=words) as caught:
         claim(expanded, **keys)
     assert caught.value.where == "claims.secondary.c"
+
+
+def test_no_condition_is_called_teacher(expanded):
+    """Its runs would have the keys of teachers."""
+    refused(expanded, "called teacher", conditions={"teacher": {}})

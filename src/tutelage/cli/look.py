@@ -92,12 +92,14 @@ def show_plan(
 def show_status(study: str | None, *, store: Path | None, as_json: bool) -> None:
     """Print how far studies are."""
     opened = Store.open(store or default_store(), create=False)
-    if study is None:
-        contexts = [Context(opened, manifest) for manifest in list_manifests(opened)]
-    else:
-        contexts = [Context.open(opened, study)]
+    found = list_manifests(opened) if study is None else [Context.open(opened, study).manifest]
     rows = []
-    for context in contexts:
+    for manifest in found:
+        try:
+            context = Context(opened, manifest)
+        except UserError as error:  # written by another version; the other studies are still fine
+            console.print(f"{manifest['name']} ({manifest['id']}): {error}", markup=False)
+            continue
         missing = missing_tasks(context)
         todo = sum(key in context.plan.nodes for key in missing)
         total = len(context.plan.nodes)
@@ -108,7 +110,7 @@ def show_status(study: str | None, *, store: Path | None, as_json: bool) -> None
                 "runs": total,
                 "done": total - todo,
                 "complete": not missing,
-                "started": context.manifest["started"],
+                "started": manifest["started"],
             }
         )
     if as_json:

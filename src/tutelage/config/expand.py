@@ -190,6 +190,8 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
     for group in study.conditions:
         config, recipes = _inherit(study, group)
         where = f"conditions.{group}"
+        if group == "teacher":
+            raise UserError("no condition can be called teacher.", where=where, fix="Rename it.")
         listed = config.teacher if isinstance(config.teacher, list) else [config.teacher]
         for teacher in listed:
             if teacher is not None and teacher not in teachers:

@@ -77,7 +77,9 @@ class Context:
         check_names(config, expand(config))
         replicates = range(config.replicates.count)
         fingerprints = [_make_world(store, config, r).fingerprint for r in replicates]
-        manifest = _manifest(config, _make_world(store, config, 0), fingerprints, device)
+        world = _make_world(store, config, 0)
+        _check_stream(config, world)
+        manifest = _manifest(config, world, fingerprints, device)
         if keep:
             path = store.folder("studies") / f"{manifest['id']}.json"
             atomic_write(path, json.dumps(manifest, indent=1).encode())
@@ -225,6 +227,22 @@ def check_names(config: StudyConfig, expanded: Expanded) -> None:
                 raise UserError(error.what, where=where, fix=error.fix) from None
 
 
+def _check_stream(config: StudyConfig, world: World) -> None:
+    """Raises UserError for views or batches that the images do not allow."""
+    from tutelage.data.views import parse_views
+
+    parse_views(config.data.views).check(world.shape)
+    expanded, images = expand(config), len(world.train)
+    for training in (*expanded.trainings.values(), *expanded.conditions.values()):
+        if training.recipe.batch_size > images:
+            raise UserError(
+                f"a batch of {training.recipe.batch_size} is larger than the {images} training "
+                "images.",
+                where=f"recipe.batch_size of {training.name}",
+                fix="Lower it, or take more images (data.train).",
+            )
+
+
 @lru_cache(maxsize=1)
 def _source(store: Store, data: str) -> Any:
     return load_source(DataConfig.model_validate_json(data), store.cache_file)
@@ -247,7 +265,8 @@ def _manifest(
     identity = form | {"data": {k: v for k, v in form["data"].items() if k != "path"}}
     return {
         "schema": 1,
-        "id": digest([identity, fingerprints, device])[:16],
+        # As JSON, because a canonical form would take 1 epoch and 1.0 of all epochs for the same.
+        "id": digest([json.dumps(identity, sort_keys=True), fingerprints, device])[:16],
         "name": config.name,
         "config": form,
         "device": device,

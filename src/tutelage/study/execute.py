@@ -36,7 +36,8 @@ def prepare_process() -> None:
     """Makes this process one that computes reproducibly: one thread, deterministic kernels."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA asks for determinism
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    # As use_deterministic_algorithms(True), which would first import a compiler for seconds.
+    torch.set_deterministic_debug_mode("error")
 
 
 def execute(
@@ -147,7 +148,7 @@ def reference_logits(context: Context, reference: Resolved, replicate: int) -> L
 def _ensure_evaluation(context: Context, model: str, weights: str, replicate: int) -> Logits:
     """The logits of a state on every split; its evaluation record is written when missing."""
     record = context.evaluation(model, weights, replicate)
-    if record is not None:
+    if record is not None and context.store.has_arrays(record.result["blobs"]["labels"]):
         kept = context.store.get_arrays(record.result["blobs"]["logits"])
         if kept is not None:
             return kept

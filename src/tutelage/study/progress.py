@@ -40,7 +40,8 @@ def is_done(context: Context, node: Node) -> bool:
         return True
     weights = run.result["blobs"]["final"]
     record = context.evaluation(node.start.model, weights, node.replicate)
-    return record is not None and context.store.has_arrays(record.result["blobs"]["logits"])
+    blobs = record.result["blobs"].values() if record else ()
+    return record is not None and all(context.store.has_arrays(digest) for digest in blobs)
 
 
 def is_compared(context: Context, replicate: int) -> bool:
