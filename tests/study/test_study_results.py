@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.special import log_softmax
 
 from tutelage.api import Study, open_result
@@ -153,3 +156,19 @@ def test_a_diverged_teacher_is_marked_and_the_rest_goes_on(parts, tmp_path):
     small = [row["test_error"] for row in rows(result, condition="kd/small")]
     assert finding["effect"] == pytest.approx(90.0 - np.mean(small))  # chance error of ten classes
     assert missing_tasks(result.context) == {}
+
+
+def test_a_document_holds_no_path_of_the_images(parts, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        folder = tmp_path / "images" / "train" / name
+        folder.mkdir(parents=True)
+        for number in range(8):
+            pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    parts["data"] = {"source": "image-folder", "path": str(tmp_path / "images")}
+    parts["recipe"] = {"epochs": 1, "batch_size": 4}
+    parts["teachers"], parts["conditions"], parts["claims"] = {}, {}, {}
+    result = Study(**parts).run(tmp_path / "store", workers=0, device="cpu")
+    assert {row["status"] for row in result.runs} == {"done"}
+    assert str(tmp_path) not in json.dumps(result.document)

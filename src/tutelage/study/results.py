@@ -30,6 +30,8 @@ def collect(context: Context, failures: dict[str, str] | None = None) -> dict[st
 
 def _study(context: Context) -> dict[str, Any]:
     manifest = context.manifest
+    # Where the images lie is no part of a study, and nothing for a report that is passed on.
+    shown = {key: value for key, value in manifest["config"]["data"].items() if key != "path"}
     data = manifest["data"] | {
         "source": context.config.data.source,
         "label_noise": context.config.data.label_noise,
@@ -39,7 +41,7 @@ def _study(context: Context) -> dict[str, Any]:
         "name": context.config.name,
         "id": context.id,
         "question": context.config.question,
-        "config": manifest["config"],
+        "config": manifest["config"] | {"data": shown},
         "data": data,
         "device": manifest["device"],
         "created": manifest["started"],
