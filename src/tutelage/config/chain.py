@@ -111,11 +111,6 @@ class Trajectory:
 
     def shared_with(self, other: Trajectory) -> int:
         """How many epochs both have in common; -1 when not even the start is the same."""
-        if canonical(self.start.form()) != canonical(other.start.form()):
-            return -1
-        shared = 0
-        for mine, theirs in zip(self.epochs, other.epochs, strict=False):
-            if mine.form() != theirs.form():
-                break
-            shared += 1
-        return shared
+        pairs = zip(self.state_ids, other.state_ids, strict=False)
+        # An id rests on the one before it: once two differ, so do all that follow.
+        return sum(mine == theirs for mine, theirs in pairs) - 1
