@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -36,6 +37,7 @@ def show_plan(
     as_json: bool,
 ) -> None:
     """Print the plan of a study."""
+    from tutelage.reporting.words import magnitude
     from tutelage.study.cost import predict
 
     loaded = Study.load(study, scale=scale, overrides=overrides, data=data)
@@ -64,23 +66,28 @@ def show_plan(
             }
         )
         return
-    table = Table("training", "model", "parameters", "epochs", "loss", "runs", "shared", "done")
     for role in ("teacher", "student"):
+        table = Table(box=box.SIMPLE_HEAD, title=f"{role.capitalize()}s", title_justify="left")
+        table.add_column("training", no_wrap=True)
+        table.add_column("model", no_wrap=True)
+        for name in ("size", "epochs", "shared", "s a run", "runs", "done"):
+            table.add_column(name, justify="right", no_wrap=True)
         ours = [node for node in plan.nodes.values() if node.role == role]
         for name in dict.fromkeys(node.training.name for node in ours):
             nodes = [node for node in ours if node.training.name == name]
             training = nodes[0].training
             table.add_row(
-                name if role == "student" else f"[dim]teacher[/dim] {name}",
+                name,
                 training.model,
-                f"{context.manifest['costs'][training.model]['parameters']:,}",
+                magnitude(context.manifest["costs"][training.model]["parameters"]),
                 str(training.recipe.epochs),
-                training.loss_text,
+                str(nodes[0].shared or ""),
+                f"{cost[nodes[0].key]:.1f}",
                 str(len(nodes)),
-                f"{nodes[0].shared} epochs" if nodes[0].shared else "",
                 str(sum(node.key not in missing for node in nodes)),
             )
-    console.print(table)
+        if ours:
+            console.print(table)
     todo = sum(key in plan.nodes for key in missing)
     console.print(
         f"{len(plan.nodes)} runs of {plan.epochs:,} epochs in all, {plan.shared_epochs:,} of them "
@@ -116,11 +123,11 @@ def show_status(study: str | None, *, store: Path | None, as_json: bool) -> None
     if as_json:
         _print_json({"schema": 1, "studies": rows})
         return
-    table = Table("study", "id", "runs done", "state", "last started")
+    table = Table("study", "id", "runs done", "state", "last started", box=box.SIMPLE_HEAD)
     for row in rows:
         state = "complete" if row["complete"] else "incomplete"
         done = f"{row['done']} of {row['runs']}"
-        table.add_row(row["name"], row["id"], done, state, row["started"])
+        table.add_row(row["name"], row["id"], done, state, row["started"][:16])
     console.print(table)
 
 
