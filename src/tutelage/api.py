@@ -66,7 +66,7 @@ class StudyResult:
         Both choices are made on the validation split; the test error of the row is for reading.
         Raises UserError while no student is trained.
         """
-        students = [row for row in self.runs if row["role"] == "student" and row["digest"]]
+        students = [r for r in self.runs if r["role"] == "student" and r["val_error"] is not None]
         if not students:
             raise UserError("no student of this study is trained yet.")
         errors: dict[str, list[float]] = {}
@@ -169,7 +169,7 @@ def run_context(
         failures = {}
     if not failures:
         drop_branches(context)
-    trained = sum(key in context.plan.nodes for key in needs) - len(failures)
+    trained = sum(key in context.plan.nodes and key not in failures for key in needs)
     return StudyResult(context, failures, trained)
 
 
@@ -185,12 +185,11 @@ def _device(name: str) -> str:
     present = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
     }
     if name == "auto":
         return "cuda" if present["cuda"] else "cpu"
     if name not in present:
-        raise UserError(f"unknown device '{name}'.", fix="Known: auto, cpu, cuda, mps.")
+        raise UserError(f"unknown device '{name}'.", fix="Known: auto, cpu, cuda.")
     if not present[name]:
         raise UserError(f"this machine has no {name} device.", fix="Use --device cpu.")
     return name

@@ -52,7 +52,7 @@ LOSS = canonical({"kd": {"temperature": 4.0}})
 
 def test_a_start_as_text():
     text = (
-        '{"results_version":{"data":1,"losses":1,"models":1,"teachers":1,"training":1},'
+        '{"results_version":{"data":1,"models":1,"training":1},'
         '"start":{"batch_size":128,"data":"' + "0" * 64 + '","init_seed":11,"model":"wrn-16-1",'
         '"optimizer":{"sgd":{"momentum":0.9,"nesterov":true,"weight_decay":0.0005}},'
         '"stream_seed":12,"views":"crop-4-flip"}}'
@@ -60,15 +60,15 @@ def test_a_start_as_text():
     assert Trajectory(START, ()).id == hashlib.sha256(text.encode()).hexdigest()
     assert (
         Trajectory(START, ()).id
-        == "89070bf64c10aa68aac56a8f029898e6441f16f23f0c815a38381f2348b4f029"
+        == "ad2497d789b093b49ef8d13f1de6c00e2bc3f74236dafbcbd1eed7dcbd4ac2da"
     )
 
 
 def test_a_trajectory():
     taught = EpochStep(0.1, 0.1, 0.9, LOSS, "1" * 64)
     found = Trajectory(START, (taught, EpochStep(0.02, 1.0)))
-    assert found.state_ids[1] == "a6768e65dfe4106a13670387a0b51bcd4f22001113dc825f540904d7575eb470"
-    assert found.id == "86e0dfb6360b73ca61b3f85b78ba4492dbbf7fef61aa34138efd71409b1ffab0"
+    assert found.state_ids[1] == "69aa12567183bc3d52b6e20daad8e2b9c78fffcf433fefab476f60ef4e7c15ba"
+    assert found.id == "1bdf6238ec707de71361b6bf2c5003a137c5e5a9d38af3827c06e1f596937560"
 
 
 def test_a_start_with_every_option_set():
@@ -79,7 +79,7 @@ def test_a_start_with_every_option_set():
     )  # fmt: skip
     assert (
         Trajectory(start, (EpochStep(1e-3, 1.0),)).id
-        == "3a39406c60119d929b2175c7ec800d98d8dce196472714bfde7277e520c6fb70"
+        == "292b5d4f8575139038b88105d1903acf220621e848053a5adb5de38ab4648d9c"
     )
 
 
@@ -91,13 +91,13 @@ def test_the_demos_first_teacher_and_scratch():
     assert first.key == "r0/teacher/small"
     assert (
         first.trajectory(None).id
-        == "21fc52061214fad0dea979968651cb94fa38b8cd25b9b255d4f12a4d5417ae0c"
+        == "880d2ba22e37c676adaea6e4c7fdaf64e179f8c639774c18b1cd82d338b0fbde"
     )
     assert (
         nodes["r1/scratch/s2"].trajectory(None).id
-        == "4706365b6d618d6351d9fb40086c4d7d2a419ac888b93da8d73d80d50cca44b8"
+        == "1fd2f314070e45d929a27e5d6032f4ddd597cd2302f2b35e2fa33e1bebdfcfb4"
     )
     assert (
         nodes["r0/kd/large/s0"].trajectory("3" * 64).id
-        == "ef003bb6d3763197e9b793541cb1486e4db3c8ff45ddb0d4c10687b6f1aaed9f"
+        == "403fa543f3f77cbbd1b8528f53d880a69bf24f6cc2abde18d0fee3088d218ec6"
     )

@@ -10,6 +10,9 @@ from PIL import Image
 from scipy.special import log_softmax
 
 from tutelage.api import Study, open_result
+from tutelage.config.design import StateRef
+from tutelage.store import Record
+from tutelage.study.context import Diverged
 from tutelage.study.progress import missing_tasks
 
 
@@ -172,3 +175,43 @@ def test_a_document_holds_no_path_of_the_images(parts, tmp_path):
     result = Study(**parts).run(tmp_path / "store", workers=0, device="cpu")
     assert {row["status"] for row in result.runs} == {"done"}
     assert str(tmp_path) not in json.dumps(result.document)
+
+
+def test_a_stop_of_a_training_named_twice_costs_nothing(parts, tmp_path):
+    parts["teachers"] = {
+        "large": {"model": "plain-8-8"},
+        "cut": {"model": "plain-8-8", "stop": {"truncated": 1}},
+    }
+    parts["conditions"] = {"kd": {"teacher": ["large", "cut"]}}
+    parts["claims"] = {}
+    result = Study(**parts).run(tmp_path / "s", workers=0, device="cpu")
+    assert result.failures == {}
+    node = result.context.node("r0/teacher/large")
+    assert node.keep == {1}
+    large, cut = (rows(result, condition=name, replicate=0)[0] for name in ("large", "cut"))
+    assert large["id"] == cut["id"]
+    teachers = {t["name"]: t["replicates"][0] for t in result.document["teachers"]}
+    assert teachers["cut"]["epoch"] == 1
+    assert teachers["cut"]["digest"] != teachers["large"]["digest"]
+
+
+def test_a_truncated_teacher_does_not_mind_what_came_after_its_stop(parts, tmp_path):
+    parts["teachers"] = {
+        # The rate rises to 1e30 in the second epoch: the training diverges, its first state stays.
+        "wild": {"model": "plain-4-4", "recipe": {"optimizer": {"sgd": {"lr": 1e30}}, "warmup": 4}},
+        "cut": {"of": "wild", "stop": {"truncated": 1}},
+    }
+    parts["conditions"] = {"kd": {"teacher": ["cut"]}}
+    parts["claims"] = {}
+    context = Study(**parts).prepare(tmp_path / "s", device="cpu")
+    node = context.node("r0/teacher/wild")
+    assert node.keep == {1}
+    # As a training that diverged after its first epoch leaves the store.
+    trajectory, weights = context.trajectory(node), context.store.put_arrays({"w": np.zeros(1)})
+    state = {"epoch": 1, "blobs": {"weights": weights}}
+    context.store.put(Record("state", trajectory.state_ids[1], state, {}, {}))
+    ended = {"status": "diverged", "epochs": 1, "blobs": {}, "history": []}
+    context.store.put(Record("run", trajectory.id, ended, {}, {}))
+    assert context.resolve(StateRef("wild", 1), 0).weights == weights
+    with pytest.raises(Diverged):
+        context.resolve(StateRef("wild", "final"), 0)

@@ -294,3 +294,23 @@ def test_bf16_is_another_run_and_learns_as_well(world, store):
     ends = [record.result["history"][-1]["ce"] for record in (exact, short)]
     assert ends[0] == pytest.approx(ends[1], rel=0.2)
     assert ends[0] < 0.8 * exact.result["history"][0]["ce"]
+
+
+def test_a_state_is_kept_even_where_training_was_taken_up_again(world, tmp_path):
+    trajectory = Trajectory(start(world), kd_steps(4))
+    signals = {"teacher": Oracle()}
+    store = Store.open(tmp_path / "s")
+    for _ in range(2):
+        with pytest.raises(Stopped):  # nobody asks for the state after epoch 2 yet
+            train_run(store, trajectory, world, signals, stop=lambda: True)
+    train_run(store, trajectory, world, signals, keep={2})
+    short = train_run(Store.open(tmp_path / "t"), trajectory.prefix(2), world, signals)
+    kept = store.get("state", trajectory.state_ids[2])
+    assert kept.result["blobs"]["weights"] == short.result["blobs"]["final"]
+
+
+def test_a_run_that_its_last_update_blew_up_has_diverged(world, store):
+    # One step an epoch: its loss is finite, and what it leaves behind is not.
+    begin = start(world, batch_size=100)
+    record = train_run(store, Trajectory(begin, (EpochStep(1e38, 1.0),)), world, {})
+    assert (record.result["status"], record.result["epochs"]) == ("diverged", 0)

@@ -65,7 +65,7 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a key: --set recipe.epochs=40 (may be repeated)."),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 
 
@@ -159,7 +159,7 @@ def report(
 
 @app.command(name="list")
 def list_things(
-    what: Annotated[str, typer.Argument(help="studies, models, losses or datasets.")],
+    what: Annotated[str, typer.Argument(help="studies, models, losses, datasets or recipes.")],
     json: JsonOption = False,
 ) -> None:
     """List what there is to choose from."""

@@ -38,7 +38,7 @@ def examine(store: Path | None) -> bool:
         try:
             for line in check(store):
                 console.print(f"[green]ok[/green]       {line}", highlight=False)
-        except (UserError, AssertionError, OSError) as problem:
+        except (UserError, AssertionError, OSError, RuntimeError, ValueError) as problem:
             passed = False
             console.print(f"[red]problem[/red]  {problem}", highlight=False)
     return passed

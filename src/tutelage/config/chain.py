@@ -18,8 +18,10 @@ from tutelage.config.canonical import canonical, digest
 from tutelage.config.schema import AdamW, Sgd
 
 # Raised when a change to the component changes numbers, so that old results are not mistaken
-# for new ones. All of them enter the start of every chain.
-RESULTS_VERSION = {"data": 1, "models": 1, "losses": 1, "training": 1, "teachers": 1}
+# for new ones. Each enters the ids of what rests on it: the first three every start, the last two
+# the epochs that distil.
+RESULTS_VERSION = {"data": 1, "models": 1, "training": 1, "losses": 1, "teachers": 1}
+_EVERYWHERE, _DISTILLING = ("data", "models", "training"), ("losses", "teachers")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Start:
             for item in fields(self)
             if item.default is MISSING or getattr(self, item.name) != item.default
         }
-        optimizer = self.optimizer.model_dump(exclude={"lr"})
+        optimizer = self.optimizer.model_dump(exclude={"lr"}, exclude_none=True)
         return form | {"optimizer": {type(self.optimizer).__name__.lower(): optimizer}}
 
 
@@ -79,6 +81,7 @@ class EpochStep:
         form: dict[str, Any] = {"lr": self.lr, "ce_weight": self.ce_weight}
         if self.distils:
             form |= {"kd_weight": self.kd_weight, "loss": self.loss, "teacher": self.teacher}
+            form["results_version"] = {name: RESULTS_VERSION[name] for name in _DISTILLING}
         return form
 
 
@@ -92,7 +95,8 @@ class Trajectory:
     @cached_property
     def state_ids(self) -> tuple[str, ...]:
         """The id of the state after 0, 1, ... epochs; one more than there are epochs."""
-        ids = [digest({"start": self.start.form(), "results_version": RESULTS_VERSION})]
+        versions = {name: RESULTS_VERSION[name] for name in _EVERYWHERE}
+        ids = [digest({"start": self.start.form(), "results_version": versions})]
         forms = {epoch: canonical(epoch.form()) for epoch in set(self.epochs)}
         for number, epoch in enumerate(self.epochs, start=1):
             # digest([ids[-1], number, epoch.form()]), but each form is written out only once.

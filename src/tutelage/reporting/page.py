@@ -16,6 +16,7 @@ from tutelage.reporting.charts import THEME
 from tutelage.reporting.figures import figures
 from tutelage.reporting.summary import Row, Summary
 from tutelage.reporting.words import bounds, number, plural, sentences, unbroken, verdict
+from tutelage.store import atomic_write
 
 _PAGES = (".html", ".htm")
 
@@ -38,15 +39,12 @@ def write_report(results: Row, out: Path) -> list[Path]:
         page.with_name(f"{named}findings.csv"): tables.findings_csv(results),
     }
     try:
-        page.parent.mkdir(parents=True, exist_ok=True)
         for path, text in texts.items():
-            path.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise UserError(
-            f"the report cannot be written: {error.strerror or error}.",
-            where=str(page),
-            fix="Give another place with -o.",
-        ) from None
+            atomic_write(path, text.encode())
+    except UserError as error:
+        fix = "Give another place with -o."
+        what = f"the report cannot be written: {error.where}: {error.what}"
+        raise UserError(what, where=str(page), fix=fix) from None
     return list(texts)
 
 

@@ -10,10 +10,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from tutelage.config.canonical import canonical, digest
-from tutelage.config.chain import Trajectory
+from tutelage.config.chain import RESULTS_VERSION, Trajectory
 from tutelage.config.design import Expanded, Reference, ScaledRef
 from tutelage.config.expand import expand
 from tutelage.config.load import validate
@@ -82,6 +83,9 @@ class Context:
         manifest = _manifest(config, world, fingerprints, device)
         if keep:
             path = store.folder("studies") / f"{manifest['id']}.json"
+            if path.exists():  # what is known of its beginning stays
+                first = _read_manifest(path)
+                manifest |= {key: first[key] for key in ("created", "versions", "machine")}
             atomic_write(path, json.dumps(manifest, indent=1).encode())
         return cls(store, manifest)
 
@@ -151,17 +155,19 @@ class Context:
         trajectory, run = self.trajectory(node), self.run(node)
         if trajectory is None or run is None:
             return None
-        if run.result["status"] == "diverged":
+        state = None
+        if isinstance(reference.at, int):
+            state = self.store.get("state", trajectory.state_ids[reference.at])
+        if state is None and run.result["status"] == "diverged":
             raise Diverged(node.key)
         blobs, epoch = run.result["blobs"], run.result["epochs"]
         if reference.at == "best":
             weights, epoch = blobs["best"], run.result["best_epoch"]
         elif reference.at == "final":
             weights = blobs["final"]
-        else:
-            state = self.store.get("state", trajectory.state_ids[reference.at])
-            if state is None:
-                return None
+        elif state is None:
+            return None
+        else:  # what a training did after its stop does not matter, not even that it diverged
             weights, epoch = state.result["blobs"]["weights"], reference.at
         identity = digest(["state", node.start.model, weights])
         return Resolved(identity, node.start.model, weights, epoch)
@@ -173,7 +179,8 @@ class Context:
         if any(part is None for part in known):
             return None
         identities = [part.identity for part in known if part]
-        return digest(["scale", identities, reference.temperature, self._data(replicate)])
+        version = RESULTS_VERSION["teachers"]
+        return digest(["scale", version, identities, reference.temperature, self._data(replicate)])
 
     def evaluation(self, model: str, weights: str, replicate: int) -> Record | None:
         """The evaluation of a state on a replicate's splits, if there is one."""
@@ -181,13 +188,13 @@ class Context:
 
     def evaluation_id(self, model: str, weights: str, replicate: int) -> str:
         """The id of that record."""
-        return digest(["evaluation", METRIC_VERSION, model, weights, self._data(replicate)])
+        versions = [METRIC_VERSION, RESULTS_VERSION["models"], self.manifest["device"]]
+        return digest(["evaluation", versions, model, weights, self._data(replicate)])
 
     def mimicry_id(self, model: str, weights: str, teacher: Resolved, replicate: int) -> str:
         """The id of the record that compares a state with a reference."""
-        return digest(
-            ["mimicry", METRIC_VERSION, model, weights, teacher.identity, self._data(replicate)]
-        )
+        evaluation = self.evaluation_id(model, weights, replicate)
+        return digest(["mimicry", METRIC_VERSION, evaluation, teacher.identity])
 
     def _data(self, replicate: int) -> str:
         return self.manifest["fingerprints"][replicate]
@@ -204,14 +211,19 @@ class Context:
 
 def list_manifests(store: Store) -> list[dict[str, Any]]:
     """The manifests of all studies in a store, the latest last."""
-    found = []
-    for path in store.folder("studies").glob("*.json"):
-        try:
-            found.append(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError:
-            fix = "Delete it and run the study again: its runs are kept."
-            raise UserError("is damaged.", where=str(path), fix=fix) from None
+    found = [_read_manifest(path) for path in store.folder("studies").glob("*.json")]
     return sorted(found, key=lambda manifest: manifest["started"])
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or not {"started", "created", "id", "name"} <= set(manifest):
+        fix = "Delete it and run the study again: its runs are kept."
+        raise UserError("is damaged, or of another version.", where=str(path), fix=fix)
+    return manifest
 
 
 def check_names(config: StudyConfig, expanded: Expanded) -> None:
@@ -262,6 +274,7 @@ def _manifest(
     config: StudyConfig, world: World, fingerprints: list[str], device: str
 ) -> dict[str, Any]:
     form = config.model_dump(mode="json", exclude_none=True)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     identity = form | {"data": {k: v for k, v in form["data"].items() if k != "path"}}
     return {
         "schema": 1,
@@ -280,7 +293,8 @@ def _manifest(
             "shape": list(world.shape),
         },
         "costs": _costs(config, world),
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+        "created": now,
+        "started": now,
         "versions": versions(),
         "machine": machine(),
     }

@@ -36,6 +36,8 @@ def prepare_process() -> None:
     """Makes this process one that computes reproducibly: one thread, deterministic kernels."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA asks for determinism
     torch.set_num_threads(1)
+    # What is called fp32 is fp32.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     # As use_deterministic_algorithms(True), which would first import a compiler for seconds.
     torch.set_deterministic_debug_mode("error")
 
@@ -125,7 +127,7 @@ def _ensure_scale(context: Context, reference: ScaledRef, replicate: int) -> Non
     target = reference.entropy_of and ensure_reference(context, reference.entropy_of, replicate)
     key = context.scale_id(reference, replicate)
     assert key is not None, "its parts were just ensured"
-    if context.store.has("scale", key):
+    if context.store.get("scale", key) is not None:
         return
     logits = reference_logits(context, base, replicate)
     if target:

@@ -206,9 +206,12 @@ def _share(nodes: dict[str, Node], expanded: Expanded) -> dict[str, Node]:
         nodes[key] = replace(
             node, needs=tuple(dict.fromkeys((*node.needs, best))), continues=best, shared=length
         )
-        if length < len(chains[best].epochs) or length < len(chain.epochs):
-            parent = nodes[best]
-            nodes[best] = replace(parent, branches=parent.branches | {length})
+        # What this one is asked to keep of the shared epochs, the other passes first.
+        parent = nodes[best]
+        kept = parent.keep | {epoch for epoch in node.keep if epoch <= length}
+        parts = length < max(len(chains[best].epochs), len(chain.epochs))
+        branches = parent.branches | {length} if parts else parent.branches
+        nodes[best] = replace(parent, keep=kept, branches=branches)
     return nodes
 
 

@@ -44,7 +44,7 @@ def _study(context: Context) -> dict[str, Any]:
         "config": manifest["config"] | {"data": shown},
         "data": data,
         "device": manifest["device"],
-        "created": manifest["started"],
+        "created": manifest["created"],
         "versions": manifest["versions"],
         "machine": manifest["machine"],
     }

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.config.canonical import digest
+from tutelage.config.chain import RESULTS_VERSION
 from tutelage.data.stream import Batch, normalise
 from tutelage.data.views import Views
 from tutelage.data.world import World
@@ -74,7 +75,8 @@ class Table:
 
     def load(self, model: nn.Module) -> Tensor:
         """The table [views, images, classes], fp16; computed and written by whoever is first."""
-        key = digest(["table", 1, self.weights, self.world.fingerprint, self.views.name])
+        parts = [self.weights, self.world.fingerprint, self.views.name, self.device]
+        key = digest(["table", RESULTS_VERSION, *parts])
         path = self.store.cache_file("tables", f"{key}.npy")
         shape = (self.views.count, len(self.world.train.labels), self.world.classes)
         table = _read(path, shape)

@@ -47,6 +47,9 @@ def train_epochs(
             trainee.diverged = True
             return
         logits = logits_of(trainee.model, world.validation, world.mean, world.std, start.device)
+        if not np.isfinite(logits).all():  # the last update of the epoch was one too many
+            trainee.diverged = True
+            return
         row["val_error"] = 100.0 * float(np.mean(logits.argmax(1) != world.validation.labels))
         trainee.note(row, time.perf_counter() - began)
         after_epoch(trainee)

@@ -55,6 +55,8 @@ def train_run(
     wanted = {epoch for epoch in keep if epoch < len(ids) - 1}
     missing = [e for e in wanted if not store.has("state", ids[e])]
     began_at = _resume(store, trajectory, trainee, limit=min(missing, default=len(ids) - 1))
+    if trainee.epoch in missing:
+        _put_state(store, trajectory, trainee)
     clock = time.monotonic()
     periodic: str | None = None
 

@@ -24,8 +24,9 @@ def run_inline(
     while (key := agenda.take()) is not None:
         try:
             status = execute(context, key, checkpoint_seconds)
-        except (UserError, RuntimeError, OSError) as error:
-            agenda.fail(key, str(error))
+        except Exception as error:  # as in a worker: one task's failure is not the study's
+            told = isinstance(error, UserError)
+            agenda.fail(key, str(error) if told else f"{type(error).__name__}: {error}")
             continue
         if status == BUSY:
             time.sleep(0.2)

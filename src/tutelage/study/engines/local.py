@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tutelage.errors import UserError
 from tutelage.study.engines.events import Agenda, Report
 
 _TRIES = 3
@@ -81,7 +82,7 @@ def run_tasks(
             for key, answer in pool.wait(_BUSY_PAUSE):
                 deaths = deaths + 1 if answer is None else 0
                 if deaths >= _MOST_DEATHS:
-                    raise RuntimeError(f"worker processes keep dying; see {pool.log}")
+                    raise UserError("the worker processes keep dying.", where=str(pool.log))
                 if answer is None:
                     tries[key] += 1
                     if tries[key] < _TRIES:

@@ -45,6 +45,8 @@ def main(store: str, study: str, checkpoint_seconds: str) -> None:
             answer = {"status": "failed", "message": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps({"key": key, **answer}) + "\n")
         answers.flush()
+        if stop.is_set():
+            return
 
 
 def _claim_stdout() -> TextIO:
