@@ -71,7 +71,7 @@ def test_a_failed_run_is_told_the_others_go_on_and_the_exit_code_is_1(call, here
     options = ("--workers", 0, "--set", "replicates.count=1", "--set", "recipe.epochs=1")
     said = call("run", "tiny.yaml", *options)
     assert said.code == 1
-    assert "failed: r0/kd/small/s1: the disk caught fire" in said.words
+    assert "failed: r0/kd/small/s1: RuntimeError: the disk caught fire" in said.words
     assert "Traceback" not in said.out + said.err
     rows = {row["key"]: row for row in strict(call("results", "--json").out)["runs"]}
     assert rows.pop("r0/kd/small/s1")["status"] != "done"
