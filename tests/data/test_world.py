@@ -225,7 +225,7 @@ def test_statistics_of_many_pixels_are_the_same(monkeypatch, digits):
     assert whole.std == parts.std
 
 
-def test_the_fingerprint_changes_with_any_pixel_label_or_name():
+def test_the_fingerprint_changes_with_any_pixel_or_label_but_not_with_names():
     source = make_source([30, 30], [10, 10])
     asked = config(train=20, validation=20)
 
@@ -246,8 +246,19 @@ def test_the_fingerprint_changes_with_any_pixel_label_or_name():
     test_labels[0] ^= 1
     seen.add(fingerprint(dataclasses.replace(source, test_images=test_images)))
     seen.add(fingerprint(dataclasses.replace(source, test_labels=test_labels)))
-    seen.add(fingerprint(dataclasses.replace(source, class_names=("c0", "d"))))
-    assert len(seen) == 8
+    assert len(seen) == 7
+    assert fingerprint(dataclasses.replace(source, class_names=("c0", "d"))) == base
+
+
+def test_what_a_training_sees_has_a_fingerprint_without_the_test_images():
+    source, asked = make_source([30, 30], [10, 10]), config(train=20, validation=20)
+    base = make_world(source, asked, 1, 2)
+    other = make_world(source, asked.model_copy(update={"test": 10}), 1, 2)
+    assert other.training_fingerprint == base.training_fingerprint
+    assert other.fingerprint != base.fingerprint
+    for seeds in ((1, 3), (2, 2)):
+        noisy = make_world(source, asked.model_copy(update={"label_noise": 0.2}), *seeds)
+        assert noisy.training_fingerprint != base.training_fingerprint
 
 
 def test_the_fingerprint_does_not_depend_on_the_path(cache, folder):

@@ -13,10 +13,13 @@ from torch import nn
 from tutelage.config.canonical import canonical
 from tutelage.config.chain import EpochStep, Start, Trajectory
 from tutelage.config.schema import AdamW, DataConfig, Sgd
+from tutelage.data.mixing import Mixed
 from tutelage.data.sources import load_source
-from tutelage.data.stream import Batch
+from tutelage.data.stream import Batch, normalise
 from tutelage.data.world import make_world
+from tutelage.models.build import build_model
 from tutelage.store import DamageWarning, Store
+from tutelage.teachers.signals import LiveSignal
 from tutelage.training.run import Stopped, train_run
 from tutelage.training.stepper import PARTS, EagerStepper
 
@@ -41,7 +44,7 @@ def store(tmp_path):
 
 def start(world, **changes):
     values = {
-        "data": world.fingerprint,
+        "data": world.training_fingerprint,
         "views": "shift-1",
         "batch_size": 25,
         "model": "plain-4-4",
@@ -76,15 +79,15 @@ def comparable(record):
 # --- the step ------------------------------------------------------------------------------------
 
 
-def batch_of(images, labels):
+def batch_of(images, labels, mixed=None):
     index = torch.arange(len(labels))
     return Batch(
         index=index, view=torch.zeros_like(index), pixels=torch.zeros(0), images=images,
-        labels=labels,
+        labels=labels, mixed=mixed,
     )  # fmt: skip
 
 
-def linear_step(world, step, signal=None, **changes):
+def linear_step(world, step, signal=None, mixed=None, **changes):
     """One SGD step of a linear model; returns (weights before, gradient seen, figures)."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(6, 3))
@@ -93,7 +96,7 @@ def linear_step(world, step, signal=None, **changes):
     images, labels = torch.randn(8, 1, 2, 3), torch.randint(0, 3, (8,))
     before = model[1].weight.detach().clone()
     stepper.begin(step, signal)
-    figures = stepper.step(batch_of(images, labels))
+    figures = stepper.step(batch_of(images, labels, mixed))
     gradient = (before - model[1].weight.detach()) / step.lr
     return model, before, gradient, figures, images.flatten(1), labels
 
@@ -129,6 +132,40 @@ def test_label_smoothing_moves_the_target_towards_uniform(world):
     target = 0.7 * np.eye(3)[y.numpy()] + 0.1
     expected = ((softmax(z) - target) / 8).T @ x.double().numpy()
     np.testing.assert_allclose(gradient.numpy(), expected, rtol=2e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("share", [0.8, 0.3])
+def test_of_a_mixed_image_both_labels_count_with_their_shares(world, share):
+    others, step = torch.tensor([2, 0, 1, 1, 0, 2, 2, 0]), EpochStep(0.5, 1.0)
+    model, before, gradient, figures, x, y = linear_step(
+        world, step, mixed=Mixed(others, share), label_smoothing=0.3
+    )
+    bias = model[1].bias.detach() + step.lr * model[1].bias.grad
+    z = (x @ before.T + bias).double().numpy()
+    mixture = share * np.eye(3)[y.numpy()] + (1 - share) * np.eye(3)[others.numpy()]
+    target = 0.7 * mixture + 0.1
+    expected = ((softmax(z) - target) / 8).T @ x.double().numpy()
+    np.testing.assert_allclose(gradient.numpy(), expected, rtol=2e-4, atol=2e-6)
+    mostly = y if share > 0.5 else others
+    assert figures[PARTS.index("errors")] == np.sum(z.argmax(1) != mostly.numpy())
+
+
+@pytest.mark.parametrize("recipe", [{"mixup": 0.4}, {"cutmix": 1.0}])
+def test_teacher_and_student_see_the_same_mixture(world, store, recipe):
+    heard, live = [], LiveSignal(build_model("plain-4-4", world.shape, 10, seed=3))
+
+    def signal(batch):
+        heard.append((batch, live(batch)))
+        return heard[-1][1]
+
+    trajectory = Trajectory(start(world, **recipe), kd_steps(2))
+    train_run(store, trajectory, world, {"teacher": signal})
+    assert len(heard) == 8
+    for batch, logits in heard:
+        assert batch.mixed is not None
+        images = normalise(batch.pixels, world.mean, world.std)
+        assert torch.equal(images, batch.images)
+        assert torch.equal(logits, live(dataclasses.replace(batch, images=images)))
 
 
 def test_clipping_bounds_the_norm_of_the_gradient(world):

@@ -20,7 +20,7 @@ from tutelage.config.schema import AdamW, Sgd
 # Raised when a change to the component changes numbers, so that old results are not mistaken
 # for new ones. Each enters the ids of what rests on it: the first three every start, the last two
 # the epochs that distil.
-RESULTS_VERSION = {"data": 1, "models": 1, "training": 1, "losses": 1, "teachers": 1}
+RESULTS_VERSION = {"data": 2, "models": 1, "training": 1, "losses": 1, "teachers": 1}
 _EVERYWHERE, _DISTILLING = ("data", "models", "training"), ("losses", "teachers")
 
 
@@ -28,8 +28,9 @@ _EVERYWHERE, _DISTILLING = ("data", "models", "training"), ("losses", "teachers"
 class Start:
     """All that decides a training before its first epoch, and does not change during it.
 
-    `data` is the fingerprint of the images and labels, `views` and `batch_size` make the stream
-    together with `stream_seed`; `init_seed` decides the initial weights. The learning rate is not
+    `data` is the fingerprint of the training and validation images and labels; `views`,
+    `batch_size`, `mixup` and `cutmix` make the stream together with `stream_seed`; `init_seed`
+    decides the initial weights. The learning rate is not
     part of `optimizer` here, because epochs set it.
     """
 
@@ -43,6 +44,9 @@ class Start:
     clip_norm: float | None = None
     label_smoothing: float = 0.0
     precision: str = "fp32"
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    ema: float = 0.0
     stepper: str = "eager"
     device: str = "cpu"
 

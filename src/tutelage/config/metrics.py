@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from tutelage.errors import unknown
 
-_BY_SPLIT = {"error": "points", "top5": "points", "nll": "nats", "ece": "points", "brier": ""}
+_BY_SPLIT = {
+    "error": "points",
+    "balanced_error": "points",
+    "top5": "points",
+    "nll": "nats",
+    "ece": "points",
+    "brier": "",
+}
 _MIMICRY = {
     "agreement": "points",
     **{f"kl{part}_t{t}": "nats" for part in ("", "_scale", "_shape") for t in (1, 4)},

@@ -32,6 +32,9 @@ class Recipe:
     clip_norm: float | None
     label_smoothing: float
     precision: str
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    ema: float = 0.0
 
     @property
     def decays(self) -> list[int]:
@@ -143,6 +146,9 @@ def build_recipe(*layers: RecipeConfig | None) -> Recipe:
         clip_norm=values.clip_norm,
         label_smoothing=values.label_smoothing or 0.0,
         precision=values.precision or "fp32",
+        mixup=values.mixup or 0.0,
+        cutmix=values.cutmix or 0.0,
+        ema=values.ema or 0.0,
     )
     late = [step for step in schedule.steps or [] if isinstance(step, int) and step >= epochs]
     if late:

@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from tutelage.config.canonical import canonical
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Epochs = Annotated[int, Field(ge=0, le=1_000_000)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -52,12 +54,43 @@ def _one_of(model: BaseModel, names: tuple[str, ...], what: str) -> None:
         raise ValueError(f"{what} needs exactly one of {', '.join(names)}; found {found}")
 
 
+class TransformViews(Strict):
+    """Augmentation by transforms of torchvision.transforms.v2, applied one after the other."""
+
+    torchvision: Annotated[list[str | dict[str, Any]], Field(min_length=1)] = Field(
+        description="each a class's name, or {name: {argument: value}}"
+    )
+
+    @model_validator(mode="after")
+    def _plain(self) -> TransformViews:
+        try:
+            canonical(self.torchvision)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def text(self) -> str:
+        """The views as one line, which is part of an identity and can be read back."""
+        return f"torchvision:{canonical(self.torchvision)}"
+
+
 class DataConfig(Strict):
     """The images of a study, how many, how noisy, and how they are augmented."""
 
-    source: str = Field(description="a source's name: digits, image-folder")
+    source: str = Field(
+        description="a data set's name (digits, cifar10, ...; see `list datasets`), or `files`: "
+        "whatever lies at the path"
+    )
     path: str | None = Field(
         default=None, description="where the files are; not part of the identity"
+    )
+    class_names: Annotated[list[str], Field(min_length=2)] | None = Field(
+        default=None, description="names of the classes in the order of their labels, for readers"
+    )
+    classes: Literal["top", "leaf"] = Field(
+        default="top",
+        description="in image folders, a class is a folder at the top, or each that holds images",
     )
     train: Count | None = Field(
         default=None, description="training images (default: all that remain)"
@@ -67,14 +100,25 @@ class DataConfig(Strict):
     )
     test: Count | None = Field(default=None, description="test images (default: all)")
     size: Annotated[int, Field(ge=4, le=512)] | None = Field(
-        default=None, description="side in pixels to which images are reduced"
+        default=None, description="side in pixels to which images are brought"
+    )
+    fit: Literal["crop", "stretch"] = Field(
+        default="crop",
+        description="how an image that is not square gets its size: from its central square, or "
+        "whole with its sides changed",
     )
     label_noise: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         default=0.0, description="share of train and validation labels replaced by another class"
     )
-    views: str = Field(
-        default="none", description="augmentation: none, flip, shift-1, crop-4, crop-4-flip"
+    views: str | TransformViews = Field(
+        default="none",
+        description="augmentation: none, flip, shift-1, crop-4, crop-4-flip, or transforms",
     )
+
+    @property
+    def views_text(self) -> str:
+        """The views as one line; `tutelage.data.parse_views` reads it."""
+        return self.views if isinstance(self.views, str) else self.views.text
 
 
 class Sgd(Strict):
@@ -146,6 +190,20 @@ class RecipeConfig(_Word):
     clip_norm: Positive | None = None
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     precision: Literal["fp32", "bf16"] | None = None
+    mixup: Weight | None = Field(
+        default=None,
+        description="two images are mixed, their shares drawn from Beta(mixup, mixup); 0: not",
+    )
+    cutmix: Weight | None = Field(
+        default=None,
+        description="a box of one image is pasted into another, their shares of the area drawn "
+        "from Beta(cutmix, cutmix); 0: not",
+    )
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] | None = Field(
+        default=None,
+        description="decay of the exponential moving average of the weights, which is then what "
+        "is evaluated and kept; 0: none",
+    )
 
     @model_validator(mode="before")
     @classmethod

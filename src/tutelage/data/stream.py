@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tutelage.data.mixing import Mixed, Mixer
+from tutelage.data.transforms import TransformedViews
 from tutelage.data.views import Views
 from tutelage.data.world import Split
 from tutelage.errors import UserError
@@ -25,7 +27,8 @@ class Batch:
 
     `index` int64 [B] are positions in the split, `view` int64 [B] which view of each image;
     `pixels` uint8 [B, H, W, C] are those views and `images` float32 [B, C, H, W] the same,
-    normalised, in channels_last memory; `labels` int64 [B].
+    normalised, in channels_last memory; `labels` int64 [B]. Where images are mixed, `pixels` and
+    `images` hold the mixture, and `mixed` says of what.
     """
 
     index: Tensor
@@ -33,6 +36,7 @@ class Batch:
     pixels: Tensor
     images: Tensor
     labels: Tensor
+    mixed: Mixed | None = None
 
 
 def normalise(
@@ -56,20 +60,21 @@ class Stream:
     """The training batches of `split`, epoch by epoch.
 
     Every epoch has an order and views of its own, shows each image at most once, and drops an
-    incomplete last batch. `mean` and `std` float32 [C] normalise (see `normalise`). Pixels stay on
-    `device`. Raises UserError when a batch is larger than the split, or the images too small for
-    the views.
+    incomplete last batch. `mean` and `std` float32 [C] normalise (see `normalise`). A `mixer` mixes
+    the images of each batch with each other. Pixels stay on `device`. Raises UserError when a batch
+    is larger than the split, or the images too small for the views.
     """
 
     def __init__(
         self,
         split: Split,
-        views: Views,
+        views: Views | TransformedViews,
         batch_size: int,
         seed: int,
         mean: NDArray[np.float32],
         std: NDArray[np.float32],
         device: str | torch.device = "cpu",
+        mixer: Mixer | None = None,
     ) -> None:
         if batch_size > len(split):
             raise UserError(
@@ -80,7 +85,7 @@ class Stream:
         height, width, channels = split.images.shape[1:]
         views.check((height, width, channels))
         self.views, self.batch_size, self.seed = views, batch_size, seed
-        self._device = torch.device(device)
+        self.mixer, self._device = mixer, torch.device(device)
         self._pixels, self._labels, self._mean, self._std = (
             torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device)
             for array in (split.images, split.labels, mean, std)
@@ -100,9 +105,12 @@ class Stream:
         order = rng.permutation(len(self._labels))[:used]
         index = torch.from_numpy(order).to(self._device)
         view = torch.from_numpy(self.views.draw(rng, used)).to(self._device)
+        # A generator of its own: order and views do not depend on whether images are mixed.
+        lots = np.random.Generator(np.random.PCG64([self.seed, epoch, 1]))
         for start in range(0, used, self._at_once):
             part = slice(start, start + self._at_once)
-            yield from self._batches(index[part], view[part])
+            for batch in self._batches(index[part], view[part]):
+                yield batch if self.mixer is None else self._mix(batch, self.mixer, lots)
 
     def _batches(self, index: Tensor, view: Tensor) -> Iterator[Batch]:
         pixels = self.views.apply(self._pixels.index_select(0, index), view)
@@ -111,3 +119,8 @@ class Stream:
         parts = (whole.split(self.batch_size) for whole in (index, view, pixels, images, labels))
         for fields in zip(*parts, strict=True):
             yield Batch(*fields)
+
+    def _mix(self, batch: Batch, mixer: Mixer, lots: np.random.Generator) -> Batch:
+        pixels, mixed = mixer.mix(batch.pixels, batch.labels, lots)
+        images = normalise(pixels, self._mean, self._std)
+        return replace(batch, pixels=pixels, images=images, mixed=mixed)

@@ -5,11 +5,13 @@ flip            and its mirror image
 shift-P         moved by up to P pixels, black coming in: (2P + 1)^2 views
 crop-P          the same, the image being reflected at its borders
 shift-P-flip    each also mirrored: twice as many; crop-P-flip likewise
+torchvision:[]  transforms of torchvision, in JSON: views without number (see `transforms`)
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import re
 from dataclasses import dataclass
 
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from tutelage.data.transforms import TransformedViews
 from tutelage.errors import UserError, unknown
 
 EXAMPLES = ("none", "flip", "shift-1", "crop-4", "shift-1-flip", "crop-4-flip")
@@ -27,8 +30,10 @@ _GRAMMAR = re.compile(
 )
 
 
-def parse_views(text: str) -> Views:
+def parse_views(text: str) -> Views | TransformedViews:
     """The views of a name such as `crop-4-flip`. Raises UserError for what is no such name."""
+    if text.startswith("torchvision:["):
+        return TransformedViews(tuple(json.loads(text.partition(":")[2])))
     match = _GRAMMAR.fullmatch(text)
     if match is None:
         raise unknown("views", text, EXAMPLES, where="data.views")

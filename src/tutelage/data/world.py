@@ -37,8 +37,11 @@ class World:
     """What the runs of one replicate train on, choose by, and are tested with.
 
     `clean_train_labels` int64 [N] are those before the noise. `mean` and `std` are float32 [C], of
-    the training pixels divided by 255; a channel that is constant has a std of 1. `fingerprint` is
-    the SHA-256 of all pixels, labels and class names, and so says nothing of where they lay.
+    the training pixels divided by 255; a channel that is constant has a std of 1.
+
+    Fingerprints are SHA-256 digests of pixels, labels and the number of classes; they say nothing
+    of names, or of where the images lay. `training_fingerprint` is that of train and validation,
+    all that a training sees; `fingerprint` that of all three splits.
     """
 
     train: Split
@@ -48,6 +51,7 @@ class World:
     class_names: tuple[str, ...]
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
+    training_fingerprint: str
     fingerprint: str
 
     @property
@@ -90,8 +94,8 @@ def make_world(source: Source, config: DataConfig, split_seed: int, noise_seed: 
     else:
         test = _own_test(source, config)
     mean, std = _statistics(train.images)
-    mark = _fingerprint((train, validation, test), names)
-    return World(train, validation, test, clean, names, mean, std, mark)
+    marks = _fingerprints((train, validation, test), len(names))
+    return World(train, validation, test, clean, names, mean, std, *marks)
 
 
 def _choose(source: Source, config: DataConfig, seed: int) -> dict[str, Indices]:
@@ -185,10 +189,13 @@ def _statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray
     return np.array(means, np.float32), np.array(stds, np.float32)
 
 
-def _fingerprint(splits: tuple[Split, ...], class_names: tuple[str, ...]) -> str:
-    sha = hashlib.sha256(canonical(list(class_names)).encode())
+def _fingerprints(splits: tuple[Split, Split, Split], classes: int) -> tuple[str, str]:
+    """The fingerprint of train and validation, and that of all three splits."""
+    sha = hashlib.sha256(canonical([classes]).encode())
+    marks = []
     for split in splits:
         sha.update(canonical(list(split.images.shape)).encode())
         sha.update(np.ascontiguousarray(split.images).data)
         sha.update(np.ascontiguousarray(split.labels, dtype="<i8").data)
-    return sha.hexdigest()
+        marks.append(sha.hexdigest())
+    return marks[1], marks[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-METRIC_VERSION = 1
+METRIC_VERSION = 2
 """Raised when a change alters a number of `metrics` or `mimicry`; part of every evaluation's id."""
 
 ECE_BINS = 15
@@ -15,6 +15,7 @@ def metrics(logits: ArrayLike, labels: ArrayLike) -> dict[str, float]:
     """How well `logits` [N, C] predict `labels` [N] (0..C-1). Plain, finite floats.
 
     - `error`: share of images whose largest logit is not the label's, percent.
+    - `balanced_error`: mean of `class_errors`, percent: every class counts alike.
     - `top5`: share of images whose label is not among the five largest logits, percent; only if
       C > 5. Among equal logits the smaller class counts as larger, here as for `error`.
     - `nll`: mean of -log p(label), nats, with p = softmax(logits).
@@ -34,6 +35,8 @@ def metrics(logits: ArrayLike, labels: ArrayLike) -> dict[str, float]:
     rows = np.arange(images)
     right = z.argmax(axis=1) == y
     result = {"error": 100.0 * float(np.mean(~right))}
+    by_class = [error for error in class_errors(z, y) if error is not None]
+    result["balanced_error"] = float(np.mean(by_class))
     if classes > 5:
         result["top5"] = 100.0 * float(np.mean(_rank(z, y) >= 5))
     result["nll"] = float(-np.mean(log_p[rows, y]))
@@ -43,6 +46,20 @@ def metrics(logits: ArrayLike, labels: ArrayLike) -> dict[str, float]:
     result["brier"] = float(np.mean(np.square(misses).sum(axis=1)))
     result["entropy"] = float(-np.mean((p * log_p).sum(axis=1)))
     return {name: value + 0.0 for name, value in result.items()}  # -0.0 becomes 0.0
+
+
+def class_errors(logits: ArrayLike, labels: ArrayLike) -> list[float | None]:
+    """The error of each class, percent: of its images, the share whose largest logit is another's.
+
+    `logits` [N, C], `labels` [N] (0..C-1). One figure a class, None where it has no images. Raises
+    ValueError as `metrics` does.
+    """
+    z = checked_logits(logits, "logits")
+    y = _checked_labels(labels, z)
+    classes = z.shape[1]
+    images = np.bincount(y, minlength=classes).tolist()
+    wrong = np.bincount(y[z.argmax(axis=1) != y], minlength=classes).tolist()
+    return [100.0 * w / n if n else None for w, n in zip(wrong, images, strict=True)]
 
 
 def checked_logits(logits: ArrayLike, what: str) -> NDArray[np.float64]:

@@ -6,7 +6,9 @@ Nothing here imports PyTorch or trains; what has been computed is looked up.
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -23,10 +25,14 @@ from tutelage.data.sources import load_source
 from tutelage.data.world import World, make_world
 from tutelage.errors import UserError, unknown
 from tutelage.evaluation.metrics import METRIC_VERSION
-from tutelage.models.catalog import parse_model
+from tutelage.models.catalog import check_shape, parse_model
 from tutelage.provenance import machine, versions
-from tutelage.store import Record, Store, atomic_write
+from tutelage.store import DamageWarning, Record, Store, atomic_write, read_if_there
 from tutelage.study.plan import Node, Plan, make_plan, teacher_key, world_seeds
+
+MANIFEST_SCHEMA = 2
+_MANIFEST_KEYS = {"id", "name", "config", "device", "started", "created", "fingerprints"}
+_NO_IDENTITY = ("path", "source", "class_names")  # what of `data` says nothing of its pixels
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Context:
         self.config: StudyConfig = validate(manifest["config"], source="manifest")
         self.expanded: Expanded = expand(self.config)
         self.plan: Plan = make_plan(
-            self.config, self.expanded, manifest["fingerprints"], manifest["device"]
+            self.config, self.expanded, manifest["training_fingerprints"], manifest["device"]
         )
         # What has been found once; records never change.
         self._trajectories: dict[str, Trajectory] = {}
@@ -76,16 +82,15 @@ class Context:
         Raises UserError for whatever is wrong with the names, the options or the data.
         """
         check_names(config, expand(config))
-        replicates = range(config.replicates.count)
-        fingerprints = [_make_world(store, config, r).fingerprint for r in replicates]
-        world = _make_world(store, config, 0)
-        _check_stream(config, world)
-        manifest = _manifest(config, world, fingerprints, device)
+        worlds = (_make_world(store, config, r) for r in range(config.replicates.count))
+        first = next(worlds)
+        _check_stream(config, first)
+        marks = [(w.training_fingerprint, w.fingerprint) for w in itertools.chain([first], worlds)]
+        manifest = _manifest(config, first, marks, device)
         if keep:
             path = store.folder("studies") / f"{manifest['id']}.json"
-            if path.exists():  # what is known of its beginning stays
-                first = _read_manifest(path)
-                manifest |= {key: first[key] for key in ("created", "versions", "machine")}
+            if (earlier := _read_manifest(path)) is not None:  # its beginning stays known
+                manifest |= {key: earlier[key] for key in ("created", "versions", "machine")}
             atomic_write(path, json.dumps(manifest, indent=1).encode())
         return cls(store, manifest)
 
@@ -210,20 +215,26 @@ class Context:
 
 
 def list_manifests(store: Store) -> list[dict[str, Any]]:
-    """The manifests of all studies in a store, the latest last."""
-    found = [_read_manifest(path) for path in store.folder("studies").glob("*.json")]
-    return sorted(found, key=lambda manifest: manifest["started"])
+    """The manifests of all studies in a store, the latest last; damaged ones with a warning."""
+    read = (_read_manifest(path) for path in store.folder("studies").glob("*.json"))
+    return sorted((m for m in read if m is not None), key=lambda manifest: manifest["started"])
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path) -> dict[str, Any] | None:
+    """A manifest; None when there is none, or none of this version, of which a warning tells."""
+    data = read_if_there(path)
+    if data is None:
+        return None
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        manifest = None
-    if not isinstance(manifest, dict) or not {"started", "created", "id", "name"} <= set(manifest):
-        fix = "Delete it and run the study again: its runs are kept."
-        raise UserError("is damaged, or of another version.", where=str(path), fix=fix)
-    return manifest
+        manifest = json.loads(data)
+        if manifest["schema"] == MANIFEST_SCHEMA and _MANIFEST_KEYS <= set(manifest):
+            return manifest
+        problem = f"is of another version of tutelage (schema {manifest['schema']})"
+    except (ValueError, TypeError, KeyError):
+        problem = "is damaged"
+    message = f"{path} {problem}; running its study again writes it anew and keeps its runs."
+    warnings.warn(message, DamageWarning, stacklevel=3)
+    return None
 
 
 def check_names(config: StudyConfig, expanded: Expanded) -> None:
@@ -240,12 +251,13 @@ def check_names(config: StudyConfig, expanded: Expanded) -> None:
 
 
 def _check_stream(config: StudyConfig, world: World) -> None:
-    """Raises UserError for views or batches that the images do not allow."""
+    """Raises UserError for views, networks or batches that the images do not allow."""
     from tutelage.data.views import parse_views
 
-    parse_views(config.data.views).check(world.shape)
+    parse_views(config.data.views_text).check(world.shape)
     expanded, images = expand(config), len(world.train)
     for training in (*expanded.trainings.values(), *expanded.conditions.values()):
+        check_shape(training.model, world.shape, where=f"the model of {training.name}")
         if training.recipe.batch_size > images:
             raise UserError(
                 f"a batch of {training.recipe.batch_size} is larger than the {images} training "
@@ -271,19 +283,23 @@ def _make_world(store: Store, config: StudyConfig, replicate: int) -> World:
 
 
 def _manifest(
-    config: StudyConfig, world: World, fingerprints: list[str], device: str
+    config: StudyConfig, world: World, fingerprints: list[tuple[str, str]], device: str
 ) -> dict[str, Any]:
+    """`fingerprints` are those of each replicate: for training, and of all splits."""
     form = config.model_dump(mode="json", exclude_none=True)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    identity = form | {"data": {k: v for k, v in form["data"].items() if k != "path"}}
+    # The same pixels are the same data, in whatever format they came.
+    data = {key: value for key, value in form["data"].items() if key not in _NO_IDENTITY}
+    identity = form | {"data": data}
     return {
-        "schema": 1,
+        "schema": MANIFEST_SCHEMA,
         # As JSON, because a canonical form would take 1 epoch and 1.0 of all epochs for the same.
         "id": digest([json.dumps(identity, sort_keys=True), fingerprints, device])[:16],
         "name": config.name,
         "config": form,
         "device": device,
-        "fingerprints": fingerprints,
+        "training_fingerprints": [training for training, _ in fingerprints],
+        "fingerprints": [whole for _, whole in fingerprints],
         "data": {
             "train": len(world.train.labels),
             "validation": len(world.validation.labels),

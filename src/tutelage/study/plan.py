@@ -110,7 +110,7 @@ def _start(
     recipe = training.recipe
     return Start(
         data=data,
-        views=study.data.views,
+        views=study.data.views_text,
         batch_size=recipe.batch_size,
         model=parse_model(training.model).canonical,
         init_seed=init_seed,
@@ -119,6 +119,9 @@ def _start(
         clip_norm=recipe.clip_norm,
         label_smoothing=recipe.label_smoothing,
         precision=recipe.precision,
+        mixup=recipe.mixup,
+        cutmix=recipe.cutmix,
+        ema=recipe.ema,
         device=device,
     )
 

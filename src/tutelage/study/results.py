@@ -167,7 +167,9 @@ def _run(
         "best_val_error": result["history"][result["best_epoch"] - 1]["val_error"],
     }
     record = context.evaluation(node.start.model, weights, node.replicate)
-    row |= _by_split(record.result["metrics"]) if record else {}
+    if record:
+        row |= _by_split(record.result["metrics"])
+        row["test_class_errors"] = record.result["class_errors"]["test"]
     if teacher is not None and node.role == "student":
         row |= _mimicry(context, node, weights, teacher)
     return row

@@ -7,6 +7,7 @@ pass for each view of each image, a live teacher one for each image of each epoc
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,12 @@ from tutelage.data.stream import Batch, normalise
 from tutelage.data.views import Views
 from tutelage.data.world import World
 from tutelage.models.predict import padded_forward
-from tutelage.store import Store, atomic_write
+from tutelage.store import Store, atomic_write, read_if_there
 
 _CHUNK = 64  # images a forward pass: one size, whatever the batch, keeps its bits
 _MOST_BYTES = 512 * 2**20
 _FP16_MOST = 65504.0
+_CHECKSUM_BYTES = hashlib.sha256().digest_size
 
 
 class LiveSignal:
@@ -58,9 +60,9 @@ def freeze(model: nn.Module) -> nn.Module:
     return model
 
 
-def table_pays(views: Views, images: int, classes: int, epochs: int) -> bool:
-    """Whether a table of all views costs less than asking the teacher in each of `epochs`."""
-    return views.count <= epochs and views.count * images * classes * 2 <= _MOST_BYTES
+def table_pays(count: int, images: int, classes: int, epochs: int) -> bool:
+    """Whether a table of `count` views costs less than asking the teacher in each of `epochs`."""
+    return count <= epochs and count * images * classes * 2 <= _MOST_BYTES
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ class Table:
 
     def load(self, model: nn.Module) -> Tensor:
         """The table [views, images, classes], fp16; computed and written by whoever is first."""
-        parts = [self.weights, self.world.fingerprint, self.views.name, self.device]
+        parts = [self.weights, self.world.training_fingerprint, self.views.name, self.device]
         key = digest(["table", RESULTS_VERSION, *parts])
-        path = self.store.cache_file("tables", f"{key}.npy")
+        path = self.store.cache_file("tables", f"{key}.table")
         shape = (self.views.count, len(self.world.train.labels), self.world.classes)
         table = _read(path, shape)
         if table is None:
@@ -87,7 +89,8 @@ class Table:
                     table = self._compute(freeze(model))
                     buffer = io.BytesIO()
                     np.save(buffer, table, allow_pickle=False)
-                    atomic_write(path, buffer.getvalue())
+                    data = buffer.getvalue()
+                    atomic_write(path, data + hashlib.sha256(data).digest())
         return torch.from_numpy(table).to(self.device)
 
     @torch.no_grad()
@@ -109,9 +112,10 @@ def _half(logits: Tensor) -> Tensor:
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The table in `path`, or None when it is missing or not what it should be."""
-    try:
-        table = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    """The table in `path`, or None when it is missing or not what was written."""
+    whole = read_if_there(path) or b""
+    data, checksum = whole[:-_CHECKSUM_BYTES], whole[-_CHECKSUM_BYTES:]
+    if hashlib.sha256(data).digest() != checksum:
         return None
+    table = np.load(io.BytesIO(data), allow_pickle=False)
     return table if table.shape == shape and table.dtype == np.float16 else None

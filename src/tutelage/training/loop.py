@@ -35,7 +35,7 @@ def train_epochs(
     training may be left and taken up again after any of them.
     """
     start = trajectory.start
-    stepper = EagerStepper(trainee.model, trainee.optimizer, start)
+    stepper = EagerStepper(trainee.model, trainee.optimizer, start, trainee.average)
     while trainee.epoch < until and not trainee.diverged:
         step = trajectory.epochs[trainee.epoch]
         began = time.perf_counter()
@@ -46,7 +46,7 @@ def train_epochs(
         if not math.isfinite(row["loss"]):
             trainee.diverged = True
             return
-        logits = logits_of(trainee.model, world.validation, world.mean, world.std, start.device)
+        logits = logits_of(trainee.delivered, world.validation, world.mean, world.std, start.device)
         if not np.isfinite(logits).all():  # the last update of the epoch was one too many
             trainee.diverged = True
             return
@@ -65,7 +65,7 @@ def _epoch(
     """One pass over the stream; the row of its figures, means over the batches."""
     # A teacher that is not heard any more is not asked any more.
     signal = signals[step.teacher] if step.distils and step.teacher else None
-    stepper.begin(step, signal)
+    stepper.begin(step, signal, updates=epoch * stream.batches_per_epoch)
     total = sum(stepper.step(batch).double() for batch in stream.epoch(epoch))
     assert isinstance(total, torch.Tensor), "a stream has at least one batch"
     loss, ce, kd, errors, agreements = (total / stream.batches_per_epoch).tolist()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from tutelage.config.chain import Trajectory
+from tutelage.config.chain import Start, Trajectory
+from tutelage.data.mixing import Mixer
 from tutelage.data.stream import Stream
 from tutelage.data.views import parse_views
 from tutelage.data.world import World
 from tutelage.models.build import build_model
 from tutelage.provenance import provenance
 from tutelage.store import Record, Store
+from tutelage.training.average import WeightAverage
 from tutelage.training.loop import train_epochs
 from tutelage.training.optimizer import build_optimizer
 from tutelage.training.stepper import Signal
@@ -50,7 +52,8 @@ def train_run(
     start = trajectory.start
     model = build_model(start.model, world.shape, world.classes, start.init_seed)
     model.to(start.device)
-    trainee = Trainee(model, build_optimizer(start.optimizer, model.parameters()))
+    average = WeightAverage(model, start.ema) if start.ema else None
+    trainee = Trainee(model, build_optimizer(start.optimizer, model.parameters()), average)
     ids = trajectory.state_ids
     wanted = {epoch for epoch in keep if epoch < len(ids) - 1}
     missing = [e for e in wanted if not store.has("state", ids[e])]
@@ -78,7 +81,7 @@ def train_run(
 
     stream = Stream(
         world.train, parse_views(start.views), start.batch_size, start.stream_seed,
-        world.mean, world.std, start.device,
+        world.mean, world.std, start.device, _mixer(start),
     )  # fmt: skip
     train_epochs(trainee, trajectory, world, stream, signals, len(ids) - 1, after_epoch)
     record = _run_record(store, trajectory, trainee, began_at, stream)
@@ -87,6 +90,10 @@ def train_run(
         if epoch not in branches:
             store.drop_checkpoint(state_id)
     return record
+
+
+def _mixer(start: Start) -> Mixer | None:
+    return Mixer(start.mixup, start.cutmix) if start.mixup or start.cutmix else None
 
 
 def _resume(store: Store, trajectory: Trajectory, trainee: Trainee, limit: int) -> int:
@@ -100,7 +107,7 @@ def _resume(store: Store, trajectory: Trajectory, trainee: Trainee, limit: int) 
 
 
 def _put_state(store: Store, trajectory: Trajectory, trainee: Trainee) -> str:
-    digest = store.put_arrays(weights_of(trainee.model))
+    digest = store.put_arrays(weights_of(trainee.delivered))
     result = {"epoch": trainee.epoch, "blobs": {"weights": digest}}
     state_id = trajectory.state_ids[trainee.epoch]
     store.put(Record("state", state_id, result, provenance(trajectory.start.device), {}))

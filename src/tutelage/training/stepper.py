@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tutelage.config.chain import EpochStep, Start
 from tutelage.data.stream import Batch
 from tutelage.losses import kd
+from tutelage.training.average import WeightAverage
 
 Signal = Callable[[Batch], Tensor]  # a teacher: a batch of views -> its logits [B, classes]
 PARTS = ("loss", "ce", "kd", "errors", "agreements")
@@ -25,17 +26,26 @@ def distillation_loss(form: str) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 class EagerStepper:
-    """Trains `model` batch by batch: forward, weighted loss, backward, update."""
+    """Trains `model` batch by batch: forward, weighted loss, backward, update, and the `average`
+    of its weights after it."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, start: Start) -> None:
-        self.model, self.optimizer = model, optimizer
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        start: Start,
+        average: WeightAverage | None = None,
+    ) -> None:
+        self.model, self.optimizer, self.average = model, optimizer, average
         self.clip_norm, self.label_smoothing = start.clip_norm, start.label_smoothing
         self.device_type = torch.device(start.device).type
         self.bf16 = start.precision == "bf16"
 
-    def begin(self, step: EpochStep, signal: Signal | None) -> None:
-        """Sets what the coming epoch does; `signal` is the teacher of an epoch that distils."""
+    def begin(self, step: EpochStep, signal: Signal | None, updates: int = 0) -> None:
+        """Sets what the coming epoch does; `signal` is the teacher of an epoch that distils, and
+        `updates` how many steps came before it."""
         self.model.train()
+        self.updates = updates
         self.weights = (step.ce_weight, step.kd_weight)
         self.signal = signal if step.distils else None
         self.distil = distillation_loss(step.loss) if step.distils and step.loss else None
@@ -46,13 +56,14 @@ class EagerStepper:
         """One update. Returns the raw figures of PARTS for this batch, shape [5], detached.
 
         The loss and its unweighted parts are means over the batch; errors and agreements are
-        counts of images. Without a signal, kd and agreements are 0.
+        counts of images. Without a signal, kd and agreements are 0. Of a mixed image both labels
+        count in the cross-entropy, each with its share, and the one of the larger share in errors.
         """
         with torch.autocast(self.device_type, dtype=torch.bfloat16, enabled=self.bf16):
             logits = self.model(batch.images)
         logits = logits.float()
         guess = logits.detach().argmax(1)
-        ce = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
+        ce, labels = self._cross_entropy(logits, batch)
         loss = self.weights[0] * ce
         taught, agreements = ce.new_zeros(()), ce.new_zeros(())
         if self.signal is not None and self.distil is not None:
@@ -65,5 +76,17 @@ class EagerStepper:
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.optimizer.step()
-        errors = (guess != batch.labels).sum().float()
+        self.updates += 1
+        if self.average is not None:
+            self.average.update(self.updates)
+        errors = (guess != labels).sum().float()
         return torch.stack((loss.detach(), ce.detach(), taught.detach(), errors, agreements))
+
+    def _cross_entropy(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The cross-entropy with the labels, and the labels that images are mostly of."""
+        ce = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
+        if batch.mixed is None:
+            return ce, batch.labels
+        others, share = batch.mixed.labels, batch.mixed.share
+        other = F.cross_entropy(logits, others, label_smoothing=self.label_smoothing)
+        return share * ce + (1 - share) * other, batch.labels if share >= 0.5 else others

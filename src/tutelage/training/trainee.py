@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tutelage.training.average import WeightAverage
 from tutelage.training.optimizer import load_optimizer_arrays, optimizer_arrays
 
 Arrays = dict[str, np.ndarray]
@@ -34,10 +35,12 @@ class Trainee:
 
     `history` has one row an epoch; `seconds` the time of each; the first `inherited` epochs were
     trained by another run that shares them. `best_epoch` counts from 1; 0 means none yet.
+    With an `average`, that is what is evaluated and kept; `model` is what is trained.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
+    average: WeightAverage | None = None
     epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -45,6 +48,11 @@ class Trainee:
     best_epoch: int = 0
     best_weights: Arrays = field(default_factory=dict)
     diverged: bool = False
+
+    @property
+    def delivered(self) -> nn.Module:
+        """The network that is evaluated and kept."""
+        return self.model if self.average is None else self.average.model
 
     def note(self, row: dict[str, Any], seconds: float) -> None:
         """Adds the row of a finished epoch; the earliest of equally good epochs stays the best."""
@@ -54,11 +62,13 @@ class Trainee:
         best = self.history[self.best_epoch - 1]["val_error"] if self.best_epoch else None
         if best is None or row["val_error"] < best:
             self.best_epoch = self.epoch
-            self.best_weights = {k: v.copy() for k, v in weights_of(self.model).items()}
+            self.best_weights = {k: v.copy() for k, v in weights_of(self.delivered).items()}
 
     def arrays(self) -> Arrays:
         """The complete state as named arrays."""
+        average = weights_of(self.average.model) if self.average else {}
         return {
+            **{f"average/{name}": value for name, value in average.items()},
             **{f"model/{name}": value for name, value in weights_of(self.model).items()},
             **{f"best/{name}": value for name, value in self.best_weights.items()},
             **{f"optimizer/{n}": value for n, value in optimizer_arrays(self.optimizer).items()},
@@ -77,11 +87,13 @@ class Trainee:
 
     def restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], run: str) -> None:
         """Continues from a checkpoint, written by this run or by one that shares its prefix."""
-        parts: dict[str, Arrays] = {"model": {}, "best": {}, "optimizer": {}}
+        parts: dict[str, Arrays] = {"model": {}, "average": {}, "best": {}, "optimizer": {}}
         for key, value in arrays.items():
             part, name = key.split("/", 1)
             parts[part][name] = value
         load_weights(self.model, parts["model"])
+        if self.average is not None:
+            load_weights(self.average.model, parts["average"])
         load_optimizer_arrays(self.optimizer, parts["optimizer"])
         self.best_weights = parts["best"]
         self.epoch, self.best_epoch = meta["epoch"], meta["best_epoch"]
