@@ -53,7 +53,9 @@ def test_they_are_the_logits_of_evaluation_mode():
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["plain-8-8-8", "wrn-10-1"])
+@pytest.mark.parametrize(
+    "name", ["plain-8-8-8", "plain-7", "wrn-10-1", "resnet-8", "densenet-bc-10-4", "vgg-8"]
+)
 @pytest.mark.parametrize("batch", [64, 256])
 def test_an_image_has_the_same_logits_whatever_its_neighbours(name, batch):
     model, split = trained(name), split_of(150)

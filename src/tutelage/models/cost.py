@@ -28,7 +28,7 @@ def model_cost(name: str, shape: Shape, classes: int) -> Cost:
     """The cost of the network `name` on images of `shape` (H, W, C), from one forward pass.
 
     Half of what torch.utils.flop_counter finds, without the seconds that this takes to import.
-    Raises UserError for a name that is no model.
+    Raises UserError for a name that is no model, and for images too small for the network.
     """
     model = new_model(name, shape, classes).eval()
     macs = 0
@@ -41,6 +41,6 @@ def model_cost(name: str, shape: Shape, classes: int) -> Cost:
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             module.register_forward_hook(count)
     height, width, channels = shape
-    with torch.inference_mode():
+    with torch.inference_mode():  # not on the meta device, which first imports sympy: a second
         model(torch.zeros(1, channels, height, width))
     return Cost(sum(parameter.numel() for parameter in model.parameters()), macs)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from tutelage.models.head import Head
+
 
 class PlainNet(nn.Module):
     """Stages of 3x3 convolution (no bias), BatchNorm and ReLU; mean over space; a linear head.
@@ -23,7 +25,7 @@ class PlainNet(nn.Module):
                 for index, (before, width) in enumerate(zip(inputs, widths, strict=True))
             )
         )
-        self.head = nn.Linear(widths[-1], classes)
+        self.head = Head(widths[-1], classes)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.stages(images).mean((2, 3)))
