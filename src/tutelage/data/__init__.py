@@ -1,5 +1,7 @@
 """Images in memory: sources, worlds (splits and label noise), views and streams.
 
+Sources read the formats of `data.formats`, each into the same arrays, and keep what they read in a
+cache of arrays; `data.from_dataset` writes any dataset of Python as a file that they read.
 Views and streams need torch, which is imported when one of their names is first used, so that
 listing sources or making a world stays light.
 """

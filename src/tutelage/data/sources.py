@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tutelage.config.canonical import digest
 from tutelage.config.schema import DataConfig
-from tutelage.data.image_folder import Listing, decode, list_split
+from tutelage.data.array_cache import Cache, cached
+from tutelage.data.formats import ImageSet, Options, recognise, stamps
+from tutelage.data.formats.image_folder import simplified
+from tutelage.data.named_sets import NAMED_SETS
+from tutelage.data.prepare import canonical_order, prepare
 from tutelage.errors import UserError, unknown
 
+_FORMATS = "official files, a folder of images or .npz"
 SOURCES: dict[str, str] = {
     "digits": "1,797 handwritten digits, 8x8 grey, 10 classes; ships with scikit-learn",
-    "image-folder": "any folder of images: train/<class>/*.jpg and, if there is one, test/<class>/",
+    "cifar10": f"photos, 32x32 colour, 10 classes: {_FORMATS}",
+    "cifar100": f"photos, 32x32 colour, 100 classes: {_FORMATS}",
+    "mnist": f"handwritten digits, 28x28 grey, 10 classes: {_FORMATS}",
+    "fashion-mnist": f"clothes, 28x28 grey, 10 classes: {_FORMATS}",
+    "image-folder": "any folder of images: train/<class>/*.jpg and perhaps test/, or <class>/*.jpg",
+    "files": "whatever lies at the path: a folder of images, .npz, idx or CIFAR files",
 }
-
-# (kind, key) -> a file for derived data, in a folder that exists; the file may not exist.
-Cache = Callable[[str, str], Path]
+CACHE_VERSION = 2  # raised when reading changes pixels, labels or their order
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +35,7 @@ class Source:
 
     `images` is uint8 [N, H, W, C] (perhaps memory-mapped), `labels` int64 [N] with values below
     len(class_names). `test_images` and `test_labels` are the source's own test set, or None.
+    Train and test are each in canonical order (see prepare.py), whatever order they came in.
     """
 
     images: NDArray[np.uint8]
@@ -40,15 +47,16 @@ class Source:
 
 
 def load_source(config: DataConfig, cache: Cache) -> Source:
-    """The source that `config` names. Decoded images are kept in `cache` and memory-mapped.
+    """The source that `config` names. What was read is kept in `cache` and memory-mapped.
 
-    Raises UserError for an unknown source, a path that is missing, not wanted or not a folder of
-    images, and for images that cannot be read or do not have one size.
+    Raises UserError for an unknown source, a path that is missing or not wanted, files that are
+    damaged or of no known format, labels without sense, and images that do not have one size or
+    are not those of the named data set.
     """
     if config.source == "digits":
         return _digits(config)
-    if config.source == "image-folder":
-        return _image_folder(config, cache)
+    if config.source in SOURCES:
+        return _files(config, cache)
     raise unknown("source", config.source, SOURCES, where="data.source")
 
 
@@ -58,79 +66,95 @@ def _digits(config: DataConfig) -> Source:
         raise UserError(
             "digits takes no path, because it ships with scikit-learn.",
             where="data.path",
-            fix="Remove it, or set data.source to image-folder.",
+            fix="Remove it, or set data.source to files.",
         )
     if config.size is not None:
         raise UserError(
             "digits takes no size: its images are 8x8.", where="data.size", fix="Remove it."
         )
+    _check_used(config, is_folder=False)
     from sklearn.datasets import load_digits  # takes a second to import
 
-    grey, labels = load_digits(return_X_y=True)
+    grey, values = load_digits(return_X_y=True)
     images = np.rint(np.asarray(grey) * 255 / 16).astype(np.uint8).reshape(-1, 8, 8, 1)
-    names = tuple(str(digit) for digit in range(10))
-    return Source(images, np.asarray(labels, dtype=np.int64), None, None, names, "digits")
+    labels = np.asarray(values, dtype=np.int64)
+    order = canonical_order(images, labels)
+    names = _names(config, None, 10)
+    return Source(images[order], labels[order], None, None, names, "digits")
 
 
-def _image_folder(config: DataConfig, cache: Cache) -> Source:
-    root = _folder(config.path)
-    train = list_split(root / "train")
-    if len(train.class_names) < 2:
+def _files(config: DataConfig, cache: Cache) -> Source:
+    """The data set at data.path, which a named source must fit."""
+    named = NAMED_SETS.get(config.source)
+    found = recognise(config.path, only_folders=config.source == "image-folder")
+    _check_used(config, is_folder=found.is_folder)
+    known = named.class_names if named else None
+    options = Options(config.size, config.fit, config.classes, known)
+    listed = found.list_files(options)
+    where = str(found.root)
+    key = digest([CACHE_VERSION, found.what, asdict(options), listed.files, stamps(listed)])
+    try:
+        data = cached(cache, key, lambda: prepare(listed.read(), options, where))
+    except MemoryError as error:
         raise UserError(
-            "there is only one class folder.",
-            where=str(train.root),
-            fix="A study needs two classes or more, each in a folder of its own.",
+            "these images do not fit into memory.", where=where, fix="Set data.size, such as 32."
+        ) from error
+    classes = int(data.train.labels[-1]) + 1
+    if named:
+        _check_named(config.source, data, classes, where)
+    names = _names(config, data.class_names, classes)
+    test_images, test_labels = data.test or (None, None)
+    return Source(*data.train, test_images, test_labels, names, config.source)
+
+
+def _check_used(config: DataConfig, *, is_folder: bool) -> None:
+    """UserError for an option that would change nothing."""
+    if config.classes != "top" and not is_folder:
+        raise UserError(
+            f"classes: {config.classes} is for folders of images.",
+            where="data.classes",
+            fix="Remove it.",
         )
-    images = decode(train, config.size, cache)
-    test_images = test_labels = None
-    if os.path.isdir(root / "test"):
-        test = list_split(root / "test")
-        _same_classes(train, test)
-        test_images, test_labels = decode(test, config.size, cache), test.labels
-        if test_images.shape[1:] != images.shape[1:]:
-            side, other = images.shape[1], test_images.shape[1]
+    if config.fit != "crop" and config.size is None:
+        raise UserError(
+            f"fit: {config.fit} says how images are brought to data.size, which is not set.",
+            where="data.fit",
+            fix="Set data.size, or remove it.",
+        )
+
+
+def _check_named(name: str, data: ImageSet, classes: int, where: str) -> None:
+    """UserError when `data` is not the data set `name`."""
+    shape, class_names = NAMED_SETS[name]
+    height, width, channels = data.original or (None, None, data.train.images.shape[-1])
+    if data.original != shape or classes != len(class_names):
+        sides = f"{height}x{width}" if data.original else "several sizes"
+        raise UserError(
+            f"this is not {name}: its images are {sides} with {channels} channel"
+            f"{'s' * (channels > 1)} in {classes} classes, those of {name} "
+            f"{shape[0]}x{shape[1]} with {shape[2]} in {len(class_names)}.",
+            where=where,
+            fix="Set data.source to files, or name another path.",
+        )
+
+
+def _names(config: DataConfig, own: tuple[str, ...] | None, count: int) -> tuple[str, ...]:
+    """Names of the `count` classes: those asked for, else the files' own, else the known ones.
+
+    Numbers are no names, and another spelling of the known names becomes the known one.
+    """
+    numbers = tuple(str(label) for label in range(count))
+    if config.class_names is not None:
+        given = tuple(config.class_names)
+        if len(given) != count or len(set(given)) != count:
             raise UserError(
-                f"its images have a side of {other} pixels, those of train/ of {side}.",
-                where=str(test.root),
-                fix=f"Set data.size, such as {side}.",
+                f"{len(given)} names are given, {len(set(given))} of them different; the data set "
+                f"has {count} classes.",
+                where="data.class_names",
+                fix="Give one name for each class, in the order of the labels.",
             )
-    return Source(images, train.labels, test_images, test_labels, train.class_names, "image-folder")
-
-
-def _folder(path: str | None) -> Path:
-    """The folder that holds train/, or a UserError that says what to give instead."""
-    if not path:
-        raise UserError(
-            "the folder of images is not named.",
-            where="data.path",
-            fix="Say where it is: --data PATH.",
-        )
-    root = Path(os.path.expanduser(path))
-    if not os.path.exists(root):
-        raise UserError(
-            "there is no such folder.",
-            where=str(root),
-            fix="Say where the images are: --data PATH.",
-        )
-    if not os.path.isdir(root):
-        raise UserError(
-            "this is not a folder.", where=str(root), fix="Name the folder that holds train/."
-        )
-    if not os.path.isdir(root / "train"):
-        raise UserError(
-            "this folder holds no folder train/.",
-            where=str(root),
-            fix="Images are looked for as train/<class>/<image>.",
-        )
-    return root
-
-
-def _same_classes(train: Listing, test: Listing) -> None:
-    for one, other in ((test, train), (train, test)):
-        alone = sorted(set(one.class_names) - set(other.class_names))
-        if alone:
-            raise UserError(
-                f"class '{alone[0]}' is in {one.root.name}/ but not in {other.root.name}/.",
-                where=str(one.root / alone[0]),
-                fix="Both need the same class folders; without test/, a test split is drawn.",
-            )
+        return given
+    known = NAMED_SETS[config.source].class_names if config.source in NAMED_SETS else numbers
+    if own is None or own == numbers:
+        return known
+    return known if [*map(simplified, known)] == [*map(simplified, own)] else own

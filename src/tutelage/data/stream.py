@@ -84,7 +84,7 @@ class Stream:
             )
         height, width, channels = split.images.shape[1:]
         views.check((height, width, channels))
-        self.views, self.batch_size, self.seed = views, batch_size, seed
+        self._split, self.views, self.batch_size, self.seed = split, views, batch_size, seed
         self.mixer, self._device = mixer, torch.device(device)
         self._pixels, self._labels, self._mean, self._std = (
             torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device)
@@ -92,6 +92,11 @@ class Stream:
         )
         batch_bytes = batch_size * height * width * channels
         self._at_once = batch_size * max(1, _BYTES_AT_ONCE // batch_bytes)
+
+    @property
+    def key(self) -> tuple[int, object, int, int, Mixer | None]:
+        """Equal for streams that give the same batches."""
+        return id(self._split), self.views, self.batch_size, self.seed, self.mixer
 
     @property
     def batches_per_epoch(self) -> int:
