@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tutelage.api import Study, StudyResult, open_result
+    from tutelage.data.from_dataset import write_npz
     from tutelage.errors import UserError
 
-__all__ = ["Study", "StudyResult", "UserError", "open_result"]
+__all__ = ["Study", "StudyResult", "UserError", "open_result", "write_npz"]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -24,6 +25,7 @@ _HOMES = {
     "StudyResult": "tutelage.api",
     "open_result": "tutelage.api",
     "UserError": "tutelage.errors",
+    "write_npz": "tutelage.data.from_dataset",
 }
 
 

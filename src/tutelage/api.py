@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +17,13 @@ from tutelage.errors import UserError
 from tutelage.findings import find, sentences
 from tutelage.store import Store
 from tutelage.study.context import Context, check_names
-from tutelage.study.engines.events import Event
+from tutelage.study.engines.events import Agenda, Event
 from tutelage.study.progress import drop_branches, missing_tasks
 from tutelage.study.results import collect
 
 DEFAULT_STORE = "tutelage-store"
 ENGINES = ("local",)
+_ROUNDS = 3  # of computing what is missing; more than one only where files get lost meanwhile
 
 
 def default_store() -> Path:
@@ -91,10 +93,16 @@ class StudyResult:
 
 
 class Study:
-    """One question as data. `Study.load("study.yaml")`, or the file's keys as arguments."""
+    """One question as data. `Study.load("study.yaml")`, or the file's keys as arguments.
 
-    def __init__(self, config: StudyConfig | None = None, **parts: Any) -> None:
+    With a `dataset` (see `load`) it is about those images, whatever data.path says.
+    """
+
+    def __init__(
+        self, config: StudyConfig | None = None, *, dataset: Any = None, **parts: Any
+    ) -> None:
         self.config = config if config is not None else validate({"name": "study", **parts})
+        self.dataset = dataset
         check_names(self.config, expand(self.config))
 
     @classmethod
@@ -104,11 +112,17 @@ class Study:
         *,
         scale: str | None = None,
         overrides: Sequence[str] = (),
-        data: str | Path | None = None,
+        data: Any = None,
     ) -> Study:
-        """A study from a YAML file or by a built-in name; see `tutelage.config.load.load_study`."""
-        path = str(data) if data is not None else None
-        return cls(load_study(str(study), scale=scale, overrides=overrides, data=path))
+        """A study from a YAML file or by a built-in name; see `tutelage.config.load.load_study`.
+
+        `data` is where its images are, or the images themselves: a PyTorch dataset of (image,
+        label), or a pair of them for training and test (see `tutelage.write_npz`).
+        """
+        is_path = data is None or isinstance(data, str | Path)
+        path = str(data) if is_path and data is not None else None
+        config = load_study(str(study), scale=scale, overrides=overrides, data=path)
+        return cls(config, dataset=None if is_path else data)
 
     def prepare(
         self, store: str | Path | None = None, device: str = "auto", *, keep: bool = True
@@ -118,7 +132,13 @@ class Study:
         With `keep` the study is written down in the store, for `status` and `results` to find.
         """
         opened = Store.open(store or default_store())
-        return Context.create(opened, self.config, _device(device), keep=keep)
+        config = self.config
+        if self.dataset is not None:
+            # Written down, because worker processes and later runs need the images too.
+            parts = self.dataset if isinstance(self.dataset, tuple) else (self.dataset,)
+            data = {"path": str(_keep(opened, *parts)), "source": "files"}
+            config = config.model_copy(update={"data": config.data.model_copy(update=data)})
+        return Context.create(opened, config, _device(device), keep=keep)
 
     def run(
         self,
@@ -147,35 +167,76 @@ def run_context(
     on_event: Callable[[Event], None] = lambda event: None,
     needs: Mapping[str, tuple[str, ...]] | None = None,
 ) -> StudyResult:
-    """Execute `needs` of a prepared study: what it still lacks, which is found out if not given."""
+    """Execute `needs` of a prepared study: what it still lacks, which is found out if not given.
+
+    A file of the store that is found damaged or gone is told by a DamageWarning and computed
+    again. Raises UserError when that happens over and over, and StorageError where the store
+    cannot be read or written; what is finished by then is kept.
+    """
+    if workers is not None and workers < 0:
+        raise UserError(f"{workers} workers cannot work.", fix="Give 1 or more; 0 is this process.")
+    needs = missing_tasks(context, thorough=True) if needs is None else needs
+    trained = rounds = 0
+    while True:
+        agenda = _execute(context, needs, workers, checkpoint_seconds, on_event)
+        trained += sum(key in context.plan.nodes for key in agenda.over)
+        rounds += 1
+        if not agenda.stalled:
+            break
+        if rounds == _ROUNDS:
+            raise UserError(
+                f"its files keep getting lost: {next(iter(agenda.stalled.values()))}.",
+                where=str(context.store.root),
+                fix="Check the disk, and whether another program clears the folder; run again.",
+            )
+        context = Context(context.store, context.manifest)  # it remembers no record that is gone
+        needs = missing_tasks(context, thorough=True)
+    if not agenda.failures:
+        drop_branches(context)
+    return StudyResult(context, agenda.failures, trained)
+
+
+def _execute(
+    context: Context,
+    needs: Mapping[str, tuple[str, ...]],
+    workers: int | None,
+    checkpoint_seconds: float | None,
+    report: Callable[[Event], None],
+) -> Agenda:
+    """Execute the tasks `needs` once, in this process or in others; returns their agenda."""
+    if not needs:
+        return Agenda(needs, report)
     from tutelage.study.engines.inline import run_inline
     from tutelage.study.engines.local import run_tasks
     from tutelage.training.run import CHECKPOINT_SECONDS
 
     seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
-    needs = missing_tasks(context) if needs is None else needs
     if workers == 0:
-        failures = run_inline(context, needs, checkpoint_seconds=seconds, report=on_event)
-    elif needs:
-        failures = run_tasks(
-            needs,
-            context.store.root,
-            context.id,
-            workers=workers or os.cpu_count() or 1,
-            checkpoint_seconds=seconds,
-            report=on_event,
-        )
-    else:
-        failures = {}
-    if not failures:
-        drop_branches(context)
-    trained = sum(key in context.plan.nodes and key not in failures for key in needs)
-    return StudyResult(context, failures, trained)
+        return run_inline(context, needs, checkpoint_seconds=seconds, report=report)
+    return run_tasks(
+        needs,
+        context.store.root,
+        context.id,
+        workers=workers or os.cpu_count() or 1,
+        checkpoint_seconds=seconds,
+        report=report,
+    )
 
 
 def open_result(study: str = "last", store: str | Path | None = None) -> StudyResult:
     """The result of a study that was run before, by name, id or `last`; needs no data."""
     return StudyResult(Context.open(Store.open(store or default_store(), create=False), study))
+
+
+def _keep(store: Store, train: Any, test: Any = None) -> Path:
+    """The datasets as a file of the store, named by its content."""
+    from tutelage.data.from_dataset import write_npz
+
+    folder = store.folder("datasets")
+    written = write_npz(folder / f".{os.getpid()}.npz", train, test)
+    path = folder / f"{hashlib.sha256(written.read_bytes()).hexdigest()[:16]}.npz"
+    os.replace(written, path)
+    return path
 
 
 def _device(name: str) -> str:

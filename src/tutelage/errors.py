@@ -25,6 +25,13 @@ class UserError(Exception):
         return (_rebuild, (type(self), self.what, self.where, self.fix))
 
 
+class StorageError(UserError):
+    """The operating system will not read or write: the disk is full, or permission is denied.
+
+    No other task of a study would fare better, so a study ends with it.
+    """
+
+
 def _rebuild(kind: type[UserError], what: str, where: str | None, fix: str | None) -> UserError:
     return kind(what, where=where, fix=fix)
 

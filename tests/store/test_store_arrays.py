@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,6 +121,24 @@ def test_damaged_arrays_are_set_aside_and_can_be_put_again(
     assert len(list((store.root / "damaged").iterdir())) == 1
     assert store.put_arrays(arrays) == digest
     assert store.get_arrays(digest) is not None
+
+
+def test_whether_arrays_are_whole_is_asked_of_their_bytes(
+    store: Store, arrays: Arrays, flip: Callable[[Path], None]
+):
+    digest = store.put_arrays(arrays)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert store.is_whole(digest, expected=True)
+        assert not store.is_whole("0" * 64)
+    with pytest.warns(DamageWarning, match=f"{'0' * 64}.safetensors is missing"):
+        assert not store.is_whole("0" * 64, expected=True)
+    flip(blob_path(store, digest))
+    with pytest.warns(DamageWarning, match=f"{digest}.safetensors is damaged"):
+        assert not store.is_whole(digest)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # one warning of a file is enough
+        assert not store.is_whole(digest, expected=True)
 
 
 def test_putting_mends_a_damaged_blob(store: Store, arrays: Arrays, flip: Callable[[Path], None]):

@@ -167,6 +167,6 @@ except UserError as error:
 def test_a_limit_on_file_size_is_told_and_leaves_nothing(store: Store):
     command = [sys.executable, "-c", LIMIT, str(store.root)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "cannot be written: File too large." in done.stdout
+    assert "cannot be written: the file would be larger than this process may write" in done.stdout
     assert str(store.root / "blobs") in done.stdout
     assert [path.name for path in store.root.rglob("*") if path.is_file()] == ["FORMAT"]

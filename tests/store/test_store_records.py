@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tutelage.errors import UserError
 from tutelage.store import DamageWarning, Record, Store, records
 from tutelage.store.documents import canonical
 from tutelage.store.files import DamagedError
@@ -217,3 +218,25 @@ def test_plain_documents_survive_the_canonical_form(document: object):
     text = canonical(document)
     assert json.loads(text) == document
     assert canonical(json.loads(text)) == text
+
+
+@pytest.mark.parametrize("change", ["more", "less"])
+def test_a_record_of_another_version_is_refused_and_not_set_aside(
+    store: Store, record: Record, change: str
+):
+    store.put(record)
+    path = path_of(store, record)
+    document = json.loads(path.read_text())
+    del document["sha256"]
+    if change == "more":
+        document["certificate"] = "of the year 2031"
+    else:
+        del document["timing"]
+    document["sha256"] = hashlib.sha256(canonical(document).encode()).hexdigest()
+    path.write_text(json.dumps(document))
+    with pytest.raises(UserError, match="another version of tutelage") as caught:
+        store.get("run", record.id)
+    assert caught.value.where == f"records/run/ab/{record.id}.json"
+    assert "newer tutelage" in (caught.value.fix or "")
+    assert path.exists()
+    assert [problem.what for problem in store.verify()] == [caught.value.what]

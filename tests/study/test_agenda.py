@@ -66,3 +66,20 @@ def test_divergence_is_an_end_like_another():
     assert plan.take() == "b"
     assert [(e.kind, e.key) for e in events] == [("started", "a"), ("diverged", "a"),
                                                  ("started", "b")]  # fmt: skip
+
+
+def test_what_stalls_takes_all_that_rests_on_it_along_and_fails_nothing():
+    plan, events = agenda(NEEDS)
+    plan.take()
+    plan.stall("a", "its weights are gone")
+    assert plan.stalled == {
+        "a": "its weights are gone",
+        "b": "not run, because a stalled",
+        "c": "not run, because a stalled",
+        "d": "not run, because b stalled",
+    }
+    assert plan.failures == {}
+    assert plan.take() == "e"
+    plan.finish("e", "done")
+    assert plan.is_over
+    assert [e.key for e in events if e.kind == "stalled"] == ["a", "b", "d", "c"]

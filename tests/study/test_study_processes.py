@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from tutelage.api import Study, open_result
+from tutelage.errors import UserError
 from tutelage.store import Store
 
 TUTELAGE = Path(sys.executable).parent / "tutelage"
@@ -108,6 +109,39 @@ def test_a_task_that_always_kills_its_process_fails_and_the_rest_goes_on(
     status = {row["key"]: row["status"] for row in result.runs}
     assert status["r0/kd/s0"] == "done"
     assert status["r0/eskd/s0"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("raise ImportError('no module named frobnicate')", "the worker processes cannot begin: "
+         "ImportError: no module named frobnicate"),
+        ("os._exit(3)", "the worker processes keep dying; the last words: never more"),
+    ],
+)  # fmt: skip
+def test_workers_that_cannot_begin_are_told_in_one_message(
+    small, tmp_path, monkeypatch, line, words
+):
+    in_workers(
+        tmp_path,
+        monkeypatch,
+        "def prepare_process():",
+        "    print('never more', file=sys.stderr, flush=True)",
+        f"    {line}",
+        "execute.prepare_process = prepare_process",
+    )
+    monkeypatch.setattr("tutelage.study.engines.local._MOST_DEATHS", 2)
+    events = []
+    with pytest.raises(UserError) as caught:
+        Study(**small).run(tmp_path / "s", workers=1, device="cpu", on_event=events.append)
+    assert words in caught.value.what
+    assert (caught.value.where or "").endswith(".log")
+    assert not any(event.kind == "failed" for event in events)
+
+
+def test_fewer_than_no_workers(small, tmp_path):
+    with pytest.raises(UserError, match="-1 workers cannot work"):
+        Study(**small).run(tmp_path / "s", workers=-1, device="cpu")
 
 
 def test_workers_end_when_the_study_is_killed(small, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -32,8 +33,13 @@ class _Verbs(TyperGroup):
             print("interrupted; everything so far is kept: `run` continues it.", file=sys.stderr)
             code = 130
         except BrokenPipeError:  # whoever read our output has gone, as `head` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _hush()
             code = 0
+        except OSError as error:  # such as output into a file on a full disk
+            _hush()
+            where = error.filename or "standard output"
+            print(f"error: {where}: {error.strerror or error}.", file=sys.stderr)
+            code = 2
         raise typer.Exit(code)
 
 
@@ -211,6 +217,25 @@ def store_verify(store: StoreOption = None) -> None:
     raise typer.Exit(0 if look.verify_store(store) else 1)
 
 
+@store_app.command("gc")
+def store_gc(
+    store: StoreOption = None,
+    damaged: Annotated[
+        bool, typer.Option("--damaged", help="Also remove what was found damaged and set aside.")
+    ] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Also remove derived data; they are computed again.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+    ] = False,
+) -> None:
+    """Remove temporary files that killed processes left behind more than a day ago."""
+    from tutelage.cli import look
+
+    look.clean_store(store, damaged=damaged, cache=cache, dry_run=dry_run)
+
+
 def main() -> NoReturn:
     """The entry point. Exit codes: 0 done, 1 a run failed, 2 wrong input, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
@@ -219,6 +244,12 @@ def main() -> NoReturn:
         sys.stdout.reconfigure(errors="replace")  # where there is no sign for ±, a ? will do
     app()
     sys.exit(0)
+
+
+def _hush() -> None:
+    """Nothing more goes to standard output, not even what is still to be flushed at the end."""
+    with contextlib.suppress(io.UnsupportedOperation):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupt(*_: Any) -> NoReturn:

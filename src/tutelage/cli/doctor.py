@@ -15,6 +15,7 @@ from tutelage.api import Study, default_store
 from tutelage.errors import UserError
 from tutelage.provenance import machine, versions
 from tutelage.store import Store
+from tutelage.store.files import check_writable
 
 _LEAST_FREE = 1e9  # bytes
 
@@ -63,6 +64,7 @@ def _store(store: Path | None) -> Iterator[str]:
     path = store or default_store()
     if path.exists():
         opened = Store.open(path, create=False)
+        check_writable(opened.root)
         yield f"the store {opened.root} is readable and writable"
     else:
         parent = next(folder for folder in path.resolve().parents if folder.exists())

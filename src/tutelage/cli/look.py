@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections import Counter
@@ -223,11 +224,12 @@ def show_store(store: Path | None, *, as_json: bool) -> None:
     sizes: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     for path in opened.root.rglob("*"):
-        if path.is_file():
-            parts = path.relative_to(opened.root).parts
-            kind = "/".join(parts[:2]) if parts[0] == "records" else parts[0]
-            counts[kind] += 1
-            sizes[kind] += path.stat().st_size
+        with contextlib.suppress(FileNotFoundError):  # a study may run meanwhile
+            if path.is_file():
+                parts = path.relative_to(opened.root).parts
+                kind = "/".join(parts[:2]) if parts[0] == "records" else parts[0]
+                sizes[kind] += path.stat().st_size
+                counts[kind] += 1
     if as_json:
         _print_json({kind: {"files": counts[kind], "bytes": sizes[kind]} for kind in counts})
         return
@@ -250,6 +252,16 @@ def verify_store(store: Path | None) -> bool:
     else:
         console.print("Every checksum is right.")
     return not problems
+
+
+def clean_store(store: Path | None, *, damaged: bool, cache: bool, dry_run: bool) -> None:
+    """Remove what the store can do without, and print what went."""
+    opened = Store.open(store or default_store(), create=False)
+    removed = opened.clean(damaged=damaged, cache=cache, dry_run=dry_run)
+    for item in removed:
+        console.print(f"{item.path} ({item.size:,} bytes)", markup=False, soft_wrap=True)
+    size = sum(item.size for item in removed) / 1e6
+    console.print(f"{'Would free' if dry_run else 'Freed'} {size:.2f} MB, {len(removed)} files.")
 
 
 def _print_json(value: Any) -> None:

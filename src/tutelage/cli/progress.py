@@ -18,12 +18,14 @@ class StudyProgress:
     """Counts done, running and waiting tasks, and estimates the time left.
 
     `work` maps each task to its expected share of the whole, in any unit: the time left is what
-    remains of it at the pace seen so far.
+    remains of it at the pace seen so far. A task of which it says nothing may begin nevertheless:
+    then something stored was lost meanwhile, and counts as much as `more` says.
     """
 
-    def __init__(self, work: Mapping[str, float], console: Console) -> None:
-        self.work, self.console = work, console
-        self.total = sum(work.values()) or 1.0
+    def __init__(
+        self, work: Mapping[str, float], console: Console, more: Mapping[str, float] | None = None
+    ) -> None:
+        self.work, self.console, self.more = dict(work), console, more or {}
         self.finished: set[str] = set()
         self.running: set[str] = set()
         self.troubled = 0
@@ -32,7 +34,7 @@ class StudyProgress:
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}"),
             console=console, transient=True,
         )  # fmt: skip
-        self._task = self._bar.add_task("training", total=self.total, facts="")
+        self._task = self._bar.add_task("training", total=self._total, facts="")
 
     def __enter__(self) -> StudyProgress:
         if self.console.is_terminal:
@@ -52,11 +54,12 @@ class StudyProgress:
         """Takes note of an event."""
         if event.kind == "started":
             self.running.add(event.key)
+            self.work.setdefault(event.key, self.more.get(event.key, 0.0))
         else:
             self.running.discard(event.key)
         if event.kind in ("done", "diverged", "failed"):
             self.finished.add(event.key)
-        if event.kind in ("diverged", "failed", "retried"):
+        if event.kind in ("diverged", "failed", "retried", "stalled"):
             self.troubled += 1
             self.console.print(f"{event.key}: {event.kind} {event.message}".rstrip(), markup=False)
         self._show(event)
@@ -64,7 +67,8 @@ class StudyProgress:
     def _show(self, event: Event) -> None:
         done = sum(self.work[key] for key in self.finished)
         if self.console.is_terminal:
-            self._bar.update(self._task, completed=done, facts=self._facts(done))
+            facts = self._facts(done)
+            self._bar.update(self._task, completed=done, total=self._total, facts=facts)
             return
         now, over = time.monotonic(), len(self.finished) == len(self.work)
         # Between the end of one task and the start of the next a worker only seems idle.
@@ -73,10 +77,14 @@ class StudyProgress:
             self.last_line = now
             self.console.print(self._facts(done), highlight=False)
 
+    @property
+    def _total(self) -> float:
+        return sum(self.work.values()) or 1.0
+
     def _facts(self, done: float) -> str:
         spent = time.monotonic() - self.began
         waiting = len(self.work) - len(self.finished) - len(self.running)
-        left = f"{_clock(spent * (self.total - done) / done)} left" if done else "..."
+        left = f"{_clock(spent * (self._total - done) / done)} left" if done else "..."
         return (
             f"{len(self.finished)} of {len(self.work)} tasks done, {len(self.running)} running, "
             f"{waiting} to go; {_clock(spent)} spent, {left}"

@@ -30,7 +30,7 @@ def run_study(
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
     context = Study.load(study, scale=scale, overrides=overrides, data=data).prepare(store, device)
-    missing = missing_tasks(context)
+    missing = missing_tasks(context, thorough=True)
     runs = sum(key in context.plan.nodes for key in missing)
     console.print(
         f"[bold]{context.config.name}[/bold] ({context.id}): {len(context.plan.nodes)} runs, "
@@ -38,7 +38,7 @@ def run_study(
         highlight=False,
     )
     cost = predict(context)
-    with StudyProgress({key: cost[key] for key in missing}, console) as progress:
+    with StudyProgress({key: cost[key] for key in missing}, console, cost) as progress:
         result = run_context(context, workers, on_event=progress, needs=missing)
     print_results(result.document, console)
     page = result.report()[0]

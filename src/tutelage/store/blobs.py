@@ -14,7 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from tutelage.store.arrays import pack, unpack
-from tutelage.store.files import DamagedError, atomic_write, read_checked, read_if_there
+from tutelage.store.files import (
+    DamagedError,
+    atomic_write,
+    is_there,
+    read_checked,
+    read_if_there,
+    warn_missing,
+)
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -45,6 +52,16 @@ class Blobs:
         """The arrays; None when there are none, or when the blob is damaged and was set aside."""
         data = read_checked(self.path(digest), partial(check, digest), self._damaged)
         return None if data is None else unpack(data)
+
+    def is_whole(self, digest: str, *, expected: bool = False) -> bool:
+        """Whether the blob is there and undamaged; a warning tells of a damaged one.
+
+        With `expected` one tells of a missing one too, unless it was set aside.
+        """
+        path = self.path(digest)
+        if expected and not is_there(path) and not any(self._damaged.glob(f"{digest}.*")):
+            warn_missing(path)
+        return read_checked(path, partial(check, digest), self._damaged) is not None
 
     def paths(self) -> list[Path]:
         """The files of all blobs, sorted."""

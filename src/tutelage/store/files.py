@@ -11,16 +11,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from tutelage.errors import UserError
+from tutelage.errors import StorageError
 
 T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _FREE_SPACE = "Free some space and run again: everything finished so far is kept."
 _PERMISSION = "Ask for the permission, or choose another folder."
+COMPUTED_AGAIN = "`tutelage run` computes it again where it is needed."
 _TELLINGS = {
     errno.ENOSPC: ("the disk is full", _FREE_SPACE),
     errno.EDQUOT: ("the disk quota is used up", _FREE_SPACE),
+    errno.EFBIG: (
+        "the file would be larger than this process may write",
+        "Raise the limit (`ulimit -f unlimited`), or choose another file system.",
+    ),
     errno.EACCES: ("permission is denied", _PERMISSION),
     errno.EPERM: ("permission is denied", _PERMISSION),
     errno.ENOENT: ("there is no such folder", "Choose another folder."),
@@ -52,16 +57,16 @@ def is_name(name: str) -> bool:
 
 @contextmanager
 def told(path: Path, verb: str) -> Iterator[None]:
-    """Turn an operating system's error into a UserError: `path` cannot be <verb>, and why."""
+    """Turn an operating system's error into a StorageError: `path` cannot be <verb>, and why."""
     try:
         yield
     except OSError as error:
         why, fix = _TELLINGS.get(error.errno or 0, (error.strerror or str(error), None))
-        raise UserError(f"cannot be {verb}: {why}.", where=str(path), fix=fix) from error
+        raise StorageError(f"cannot be {verb}: {why}.", where=str(path), fix=fix) from error
 
 
 def make_folder(path: Path) -> Path:
-    """`path`, which is a folder from now on. UserError when it cannot be made."""
+    """`path`, which is a folder from now on. StorageError when it cannot be made."""
     with told(path, "made"):
         path.mkdir(parents=True, exist_ok=True)
     return path
@@ -72,7 +77,7 @@ def atomic_write(path: str | Path, data: bytes) -> None:
 
     The bytes go to a temporary file in the same folder (made if need be), reach the disk, and take
     the name in one step. A killed process leaves at most a hidden `.<random>.tmp` behind.
-    UserError when the disk is full or writing is not permitted; the old file is then untouched.
+    StorageError when the disk is full or writing is not permitted; the old file is then untouched.
     """
     path = Path(path)
     make_folder(path.parent)
@@ -92,7 +97,7 @@ def atomic_write(path: str | Path, data: bytes) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """UserError when no file can be made in `folder`."""
+    """StorageError when no file can be made in `folder`."""
     temporary = _temporary(folder)
     with told(folder, "written"):
         temporary.touch(exist_ok=False)
@@ -100,13 +105,13 @@ def check_writable(folder: Path) -> None:
 
 
 def is_there(path: Path) -> bool:
-    """Whether `path` exists. UserError when that cannot be seen."""
+    """Whether `path` exists. StorageError when that cannot be seen."""
     with told(path, "read"):
         return path.exists()
 
 
 def read_if_there(path: Path) -> bytes | None:
-    """The bytes of `path`; None when there is no such file. UserError when it cannot be read."""
+    """The bytes of `path`; None when there is no such file. StorageError when it cannot be read."""
     with told(path, "read"):
         try:
             return path.read_bytes()
@@ -117,18 +122,32 @@ def read_if_there(path: Path) -> bytes | None:
 def read_checked(path: Path, parse: Callable[[bytes], T], aside: Path) -> T | None:
     """What `parse` makes of the bytes of `path`; None when the file is missing or damaged.
 
-    A file on which `parse` raises DamagedError is moved to the folder `aside`, with a warning.
+    A file on which `parse` raises DamagedError is moved to the folder `aside`, with a warning. In
+    a store that cannot be written it stays, and counts as missing all the same.
     """
     while (data := read_if_there(path)) is not None:
         try:
             return parse(data)
         except DamagedError as error:
-            moved = _set_aside(path, data, aside)
+            try:
+                moved = _set_aside(path, data, aside)
+            except StorageError as refusal:
+                why = f"{refusal.where} {refusal.what}"
+                _warn(f"{path} is damaged ({error}) and counts as missing; it stays: {why}")
+                return None
             if moved is not None:
-                message = f"{path} is damaged ({error}); it was moved to {moved}."
-                warnings.warn(message, DamageWarning, stacklevel=4)
+                _warn(f"{path} is damaged ({error}); it was moved to {moved}. {COMPUTED_AGAIN}")
                 return None
     return None
+
+
+def warn_missing(path: Path) -> None:
+    """Tell that `path`, which something stored refers to, is not there."""
+    _warn(f"{path} is missing. {COMPUTED_AGAIN}")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DamageWarning, stacklevel=5)
 
 
 def _set_aside(path: Path, damaged: bytes, folder: Path) -> Path | None:

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tutelage.errors import UserError
 from tutelage.store.documents import canonical, sha256
 from tutelage.store.files import (
     DamagedError,
@@ -23,6 +24,8 @@ from tutelage.store.files import (
     is_name,
     read_checked,
 )
+
+_KEYS = {"id", "kind", "provenance", "result", "result_sha256", "timing"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,10 @@ class Records:
 
 
 def parse(kind: str, id: str, data: bytes) -> Record:
-    """The record that was written as `data`; DamagedError when it is not what was written."""
+    """The record that was written as `data`.
+
+    DamagedError when it is not what was written; UserError when another version wrote it.
+    """
     try:
         document = json.loads(data)
         checksum = document.pop("sha256")
@@ -86,6 +92,12 @@ def parse(kind: str, id: str, data: bytes) -> Record:
         raise DamagedError("it is no record") from None
     if not whole:
         raise DamagedError("its checksum does not match")
+    if set(document) != _KEYS:
+        raise UserError(
+            "this record was written by another version of tutelage.",
+            where=f"records/{kind}/{id[:2]}/{id}.json",
+            fix="Install a newer tutelage, or choose another store.",
+        )
     if (document["kind"], document["id"]) != (kind, id):
         raise DamagedError(f"it is the record {document['kind']} {document['id']}")
     del document["result_sha256"]

@@ -10,7 +10,7 @@
     damaged/                                files that were found damaged
 
 Any number of threads and processes may read and write at once, and be killed at any time. Every
-write is atomic. A UserError names the path that cannot be read or written.
+write is atomic. A StorageError names the path that cannot be read or written.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tutelage.errors import UserError
 from tutelage.store import leases
 from tutelage.store.blobs import Blobs
 from tutelage.store.checkpoints import Checkpoint, Checkpoints
+from tutelage.store.clean import Removed, clean
 from tutelage.store.files import (
     atomic_write,
     check_writable,
@@ -59,8 +60,8 @@ class Store:
     def open(cls, path: str | Path, create: bool = True) -> Store:
         """The store at `path`, made when it is missing and `create` says so.
 
-        UserError when it is missing otherwise, is a file, cannot be written, or was written by a
-        newer version.
+        UserError when it is missing otherwise, is a file, or was written by a newer version; with
+        `create` also when it cannot be written, without it such a store can still be read.
         """
         root = Path(path).absolute()
         marker = root / "FORMAT"
@@ -73,7 +74,8 @@ class Store:
         data = read_if_there(marker)
         if data is not None:
             _check_format(marker, data)
-            check_writable(root)
+            if create:
+                check_writable(root)
         elif create:
             atomic_write(marker, json.dumps({"format": FORMAT}).encode() + b"\n")
         else:
@@ -124,6 +126,13 @@ class Store:
         """Whether there are such arrays, damaged or not."""
         return is_there(self._blobs.path(digest))
 
+    def is_whole(self, digest: str, *, expected: bool = False) -> bool:
+        """Whether there are such arrays, undamaged; all of their bytes are read.
+
+        A damaged one is set aside, with a warning; with `expected` a missing one is warned of too.
+        """
+        return self._blobs.is_whole(digest, expected=expected)
+
     def put_checkpoint(
         self, state_id: str, arrays: Mapping[str, np.ndarray], meta: dict[str, Any]
     ) -> None:
@@ -165,6 +174,15 @@ class Store:
     def verify(self) -> list[Problem]:
         """All that is damaged, misplaced or missing. Nothing is changed."""
         return verify(self.root)
+
+    def clean(
+        self, *, damaged: bool = False, cache: bool = False, dry_run: bool = False
+    ) -> list[Removed]:
+        """Remove stale temporary files, and on request what was set aside or derived.
+
+        With `dry_run` only say what would go. See `tutelage.store.clean`.
+        """
+        return clean(self.root, damaged=damaged, cache=cache, dry_run=dry_run)
 
     def _lock_path(self, name: str) -> Path:
         return self.root / "leases" / f"{checked_name('lease', name)}.lock"

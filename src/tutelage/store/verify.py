@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tutelage.errors import UserError
 from tutelage.store import blobs, checkpoints, records
 from tutelage.store.blobs import Blobs, is_digest
 from tutelage.store.checkpoints import Checkpoints
@@ -47,6 +48,8 @@ def _record_problems(path: Path, stored: Blobs) -> list[str]:
         record = records.parse(kind, id, data)
     except DamagedError as error:
         return [f"the record is damaged: {error}."]
+    except UserError as error:
+        return [error.what]
     return _blobs_missing(record, stored)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from tutelage.config.design import Reference, ScaledRef
-from tutelage.data.views import parse_views
+from tutelage.data.views import Views, parse_views
 from tutelage.data.world import World
-from tutelage.evaluation.metrics import metrics
+from tutelage.evaluation.metrics import class_errors, metrics
 from tutelage.evaluation.mimicry import mimicry
 from tutelage.models.build import build_model
 from tutelage.models.predict import logits_of
@@ -30,6 +30,10 @@ Logits = dict[str, np.ndarray]
 
 DONE, BUSY, DIVERGED = "done", "busy", "diverged"
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
+
+
+class Lost(Exception):
+    """What a task rests on was there when the task was chosen, and is missing or damaged now."""
 
 
 def prepare_process() -> None:
@@ -51,7 +55,7 @@ def execute(
     """Execute the task `key`; what is in the store already is not computed again.
 
     Returns DONE, DIVERGED, or BUSY when another process is training this very run. Raises Stopped
-    when `stop` answered yes.
+    when `stop` answered yes, and Lost when something has to be computed again first.
     """
     prefix, _, rest = key.partition("/")
     try:
@@ -86,7 +90,8 @@ def _train(
                     checkpoint_seconds=checkpoint_seconds, stop=stop,
                 )  # fmt: skip
     run = context.run(node)
-    assert run is not None, "a run that was trained is in the store"
+    if run is None:
+        raise Lost(f"the record of the run {trajectory.id[:12]} is missing or damaged")
     if run.result["status"] == "diverged":
         return DIVERGED
     _ensure_evaluation(context, node.start.model, run.result["blobs"]["final"], node.replicate)
@@ -97,7 +102,13 @@ def _signal(context: Context, teacher: Resolved, node: Node, world: World) -> Si
     device, views = node.start.device, parse_views(node.start.views)
     model = _load(context, teacher.model, teacher.weights, world).to(device)
     heard = sum(step.distils for step in node.training.steps(teacher.identity))
-    if table_pays(views, len(world.train.labels), world.classes, heard):
+    mixes = node.start.mixup or node.start.cutmix
+    # A table holds the views of single images: neither mixtures nor views without number.
+    if (
+        isinstance(views, Views)
+        and not mixes
+        and table_pays(views.count, len(world.train.labels), world.classes, heard)
+    ):
         table = Table(context.store, teacher.weights, world, views, device)
         return TableSignal(table.load(model), teacher.factor)
     return LiveSignal(model, teacher.factor)
@@ -106,7 +117,7 @@ def _signal(context: Context, teacher: Resolved, node: Node, world: World) -> Si
 def _load(context: Context, model: str, weights: str, world: World) -> torch.nn.Module:
     arrays = context.store.get_arrays(weights)
     if arrays is None:
-        raise RuntimeError(f"weights {weights[:12]} are missing or damaged; run the study again")
+        raise Lost(f"the weights {weights[:12]} of a {model} are missing or damaged")
     network = build_model(model, world.shape, world.classes, seed=0)
     load_weights(network, arrays)
     return network
@@ -118,7 +129,7 @@ def ensure_reference(context: Context, reference: Reference, replicate: int) -> 
         _ensure_scale(context, reference, replicate)
     resolved = context.resolve(reference, replicate)
     if resolved is None:
-        raise RuntimeError("a teacher is asked for before it was trained")
+        raise Lost("the record of a teacher is missing or damaged")
     return resolved
 
 
@@ -150,7 +161,7 @@ def reference_logits(context: Context, reference: Resolved, replicate: int) -> L
 def _ensure_evaluation(context: Context, model: str, weights: str, replicate: int) -> Logits:
     """The logits of a state on every split; its evaluation record is written when missing."""
     record = context.evaluation(model, weights, replicate)
-    if record is not None and context.store.has_arrays(record.result["blobs"]["labels"]):
+    if record is not None and context.store.is_whole(record.result["blobs"]["labels"]):
         kept = context.store.get_arrays(record.result["blobs"]["logits"])
         if kept is not None:
             return kept
@@ -166,7 +177,15 @@ def _ensure_evaluation(context: Context, model: str, weights: str, replicate: in
         "logits": context.store.put_arrays(logits),
         "labels": context.store.put_arrays(labels),
     }
-    result = {"metrics": _split_metrics(logits, world), "blobs": blobs}
+    by_class = {
+        name: class_errors(logits[name], getattr(world, SPLITS[name]).labels)
+        for name in ("val", "test")
+    }
+    result = {
+        "metrics": _split_metrics(logits, world),
+        "class_errors": by_class,
+        "blobs": blobs,
+    }
     key = context.evaluation_id(model, weights, replicate)
     context.store.put(Record("evaluation", key, result, provenance(device), {}))
     return logits
@@ -205,7 +224,7 @@ def _compare_one(
     logits: Logits | None = None
     for resolved, goal in teachers.values():
         key = context.mimicry_id(model, weights, resolved, node.replicate)
-        if context.store.has("mimicry", key):
+        if context.store.get("mimicry", key) is not None:
             continue
         if logits is None:
             logits = _ensure_evaluation(context, model, weights, node.replicate)

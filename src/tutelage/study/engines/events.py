@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 class Event:
     """Something happened to a task: `started`, `done`, `diverged`, `failed`, `retried`, `waiting`.
 
+    Or `stalled`: something stored that it rests on is gone, and is computed again first.
     `message` says why, where there is a why.
     """
 
@@ -25,8 +26,8 @@ Report = Callable[[Event], None]
 class Agenda:
     """Which tasks are ready, running or over. `needs` maps each task to those before it.
 
-    A task whose needs failed is failed in turn; one that diverged counts as over, because those
-    after it find out for themselves.
+    A task whose needs failed is failed in turn, and likewise with those that stalled; one that
+    diverged counts as over, because those after it find out for themselves.
     """
 
     needs: Mapping[str, tuple[str, ...]]
@@ -34,6 +35,7 @@ class Agenda:
     over: set[str] = field(default_factory=set)
     running: set[str] = field(default_factory=set)
     failures: dict[str, str] = field(default_factory=dict)
+    stalled: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         followers: dict[str, int] = dict.fromkeys(self.needs, 0)
@@ -67,13 +69,21 @@ class Agenda:
 
     def fail(self, key: str, message: str) -> None:
         """`key` failed, and with it all that needs it."""
-        self.running.discard(key)
         self.failures[key] = message
-        self.report(Event("failed", key, message))
+        self._drop(key, "failed", message, self.fail)
+
+    def stall(self, key: str, message: str) -> None:
+        """`key` stalled, and with it all that needs it: another agenda has to begin earlier."""
+        self.stalled[key] = message
+        self._drop(key, "stalled", message, self.stall)
+
+    def _drop(self, key: str, kind: str, message: str, drop: Callable[[str, str], None]) -> None:
+        self.running.discard(key)
+        self.report(Event(kind, key, message))
         for other in [other for other in self.waiting if key in self.needs[other]]:
             if other in self.waiting:
                 self.waiting.remove(other)
-                self.fail(other, f"not run, because {key} failed")
+                drop(other, f"not run, because {key} {kind}")
 
     @property
     def is_over(self) -> bool:

@@ -2,10 +2,16 @@
 
 Run as `python -m tutelage.study.engines.worker STORE STUDY SECONDS`. It ends when its standard
 input closes, which is also what happens when the process that started it dies.
+
+An answer is a line of JSON: {"status", "message", "damaged"}. Beside the outcomes of `execute` its
+status is `stalled` or `failed`, as in events; `refused` when the store cannot be read or written
+(with `where` and `fix`); or `unable` when the worker cannot even begin. `damaged` are the
+warnings of files that were found damaged.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -13,40 +19,76 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
-from tutelage.errors import UserError
+from tutelage.errors import StorageError, UserError
+from tutelage.store import DamageWarning, Store
 
 
 def main(store: str, study: str, checkpoint_seconds: str) -> None:
     """Serve until standard input closes."""
     answers = _claim_stdout()
-    from tutelage.store import Store
-    from tutelage.study.context import Context
-    from tutelage.study.execute import execute, prepare_process
-    from tutelage.training.run import Stopped
 
-    prepare_process()
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    context = Context.open(Store.open(store, create=False), study)
+    def answer(**parts: Any) -> None:
+        answers.write(json.dumps(parts) + "\n")
+        answers.flush()
+
+    try:
+        from tutelage.study.context import Context
+        from tutelage.study.execute import Lost, execute, prepare_process
+        from tutelage.training.run import Stopped
+
+        prepare_process()
+        stop = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        context = Context.open(Store.open(store, create=False), study)
+    except Exception as error:
+        answer(status="unable", message=_said(error))
+        return
+    damaged: list[str] = []
+    _watch_damage(damaged)
     for line in _lines(sys.stdin):
-        key = json.loads(line)["key"]
+        outcome: dict[str, Any]
         try:
-            status = execute(context, key, float(checkpoint_seconds), stop.is_set)
-            answer = {"status": status}
+            key = json.loads(line)["key"]
+            outcome = {"status": execute(context, key, float(checkpoint_seconds), stop.is_set)}
         except Stopped:
             return
-        except UserError as error:
-            answer = {"status": "failed", "message": str(error)}
+        except StorageError as error:
+            outcome = {"status": "refused", "message": error.what, "where": error.where,
+                       "fix": error.fix}  # fmt: skip
+        except Lost as loss:
+            outcome = {"status": "stalled", "message": str(loss)}
         except Exception as error:  # one task's failure is not the worker's
-            traceback.print_exc()
-            answer = {"status": "failed", "message": f"{type(error).__name__}: {error}"}
-        answers.write(json.dumps({"key": key, **answer}) + "\n")
-        answers.flush()
+            outcome = {"status": "failed", "message": _said(error)}
+        answer(**outcome, damaged=damaged)
+        damaged.clear()
         if stop.is_set():
             return
+
+
+def _said(error: Exception) -> str:
+    """What to tell of an error; unless it explains itself, its traceback goes to the log."""
+    if isinstance(error, UserError):
+        return str(error)
+    with contextlib.suppress(OSError):  # the log may be on a full disk
+        traceback.print_exc()
+    return f"{type(error).__name__}: {error}"
+
+
+def _watch_damage(damaged: list[str]) -> None:
+    """From now on collects the texts of DamageWarnings; other warnings go to the log."""
+    show = warnings.showwarning
+
+    def note(message: Warning | str, category: type[Warning], *more: Any, **keys: Any) -> None:
+        if issubclass(category, DamageWarning):
+            damaged.append(str(message))
+        show(message, category, *more, **keys)
+
+    warnings.showwarning = note
+    warnings.simplefilter("always", DamageWarning)
 
 
 def _claim_stdout() -> TextIO:
