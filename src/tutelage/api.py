@@ -220,6 +220,7 @@ def _execute(
         workers=workers or os.cpu_count() or 1,
         checkpoint_seconds=seconds,
         report=report,
+        cohort=context.plan.cohort,
     )
 
 

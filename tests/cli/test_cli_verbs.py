@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tutelage.config.load import builtin_studies
-from tutelage.study.engines import inline
+from tutelage.study import execute
 
 HEX = set("0123456789abcdef")
 
@@ -60,14 +60,14 @@ def test_run_again_trains_nothing_and_changes_no_record(call, ran, document):
 
 
 def test_a_failed_run_is_told_the_others_go_on_and_the_exit_code_is_1(call, here, monkeypatch):
-    really = inline.execute
+    really = execute._begin
 
-    def execute(context, key, *args):
-        if key == "r0/kd/small/s1":
+    def begin(context, node, *more):
+        if node.key == "r0/kd/small/s1":
             raise RuntimeError("the disk caught fire")
-        return really(context, key, *args)
+        return really(context, node, *more)
 
-    monkeypatch.setattr(inline, "execute", execute)
+    monkeypatch.setattr(execute, "_begin", begin)
     options = ("--workers", 0, "--set", "replicates.count=1", "--set", "recipe.epochs=1")
     said = call("run", "tiny.yaml", *options)
     assert said.code == 1

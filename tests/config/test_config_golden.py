@@ -52,7 +52,7 @@ LOSS = canonical({"kd": {"temperature": 4.0}})
 
 def test_a_start_as_text():
     text = (
-        '{"results_version":{"data":1,"models":1,"training":1},'
+        '{"results_version":{"data":2,"models":2,"training":1},'
         '"start":{"batch_size":128,"data":"' + "0" * 64 + '","init_seed":11,"model":"wrn-16-1",'
         '"optimizer":{"sgd":{"momentum":0.9,"nesterov":true,"weight_decay":0.0005}},'
         '"stream_seed":12,"views":"crop-4-flip"}}'
@@ -60,26 +60,26 @@ def test_a_start_as_text():
     assert Trajectory(START, ()).id == hashlib.sha256(text.encode()).hexdigest()
     assert (
         Trajectory(START, ()).id
-        == "ad2497d789b093b49ef8d13f1de6c00e2bc3f74236dafbcbd1eed7dcbd4ac2da"
+        == "b9f59fc91fdfcf804e3de2f13015ce48940fbbe46eea7ab0a18f25956d059c22"
     )
 
 
 def test_a_trajectory():
     taught = EpochStep(0.1, 0.1, 0.9, LOSS, "1" * 64)
     found = Trajectory(START, (taught, EpochStep(0.02, 1.0)))
-    assert found.state_ids[1] == "69aa12567183bc3d52b6e20daad8e2b9c78fffcf433fefab476f60ef4e7c15ba"
-    assert found.id == "1bdf6238ec707de71361b6bf2c5003a137c5e5a9d38af3827c06e1f596937560"
+    assert found.state_ids[1] == "d91d233fcacd7e57b0f7e246993cfe3995de79536c0decbb9cd01c1ea09ad157"
+    assert found.id == "f4d22d773de0f025b4a735434fe07927210a41c07c6259a3842b4778faeeadd0"
 
 
 def test_a_start_with_every_option_set():
     start = Start(
         data="2" * 64, views="none", batch_size=50, model="plain-8-8-8", init_seed=1, stream_seed=2,
-        optimizer=AdamW(), clip_norm=1.0, label_smoothing=0.1, precision="bf16", stepper="eager",
-        device="cuda",
+        optimizer=AdamW(), clip_norm=1.0, label_smoothing=0.1, precision="bf16", mixup=0.2, cutmix=1.0, ema=0.99,
+        stepper="fused", device="cuda",
     )  # fmt: skip
     assert (
         Trajectory(start, (EpochStep(1e-3, 1.0),)).id
-        == "292b5d4f8575139038b88105d1903acf220621e848053a5adb5de38ab4648d9c"
+        == "59bd67e3102a09ed39476c7e3b0ad738263ac1daad9e43aa1f586a314b74e815"
     )
 
 
@@ -91,13 +91,13 @@ def test_the_demos_first_teacher_and_scratch():
     assert first.key == "r0/teacher/small"
     assert (
         first.trajectory(None).id
-        == "880d2ba22e37c676adaea6e4c7fdaf64e179f8c639774c18b1cd82d338b0fbde"
+        == "2a83d49eebeb7d9b2ef58816c3680e7f7276ac4e5629d9c533b526aed556ae2f"
     )
     assert (
         nodes["r1/scratch/s2"].trajectory(None).id
-        == "1fd2f314070e45d929a27e5d6032f4ddd597cd2302f2b35e2fa33e1bebdfcfb4"
+        == "5e65ac989b705036adce1ad2cfb15b66cf960d07a85d8139d83e77d15f46c613"
     )
     assert (
         nodes["r0/kd/large/s0"].trajectory("3" * 64).id
-        == "403fa543f3f77cbbd1b8528f53d880a69bf24f6cc2abde18d0fee3088d218ec6"
+        == "a3fd28c279a1feece9a350869efc6f1fee098f72c7f0c03b751349723d59e68f"
     )

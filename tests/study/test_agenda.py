@@ -16,7 +16,8 @@ NEEDS = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c"), "e": ()}
 def test_a_task_comes_after_all_that_it_needs():
     plan, _ = agenda(NEEDS)
     order = []
-    while (key := plan.take()) is not None:
+    while keys := plan.take():
+        (key,) = keys
         assert set(NEEDS[key]) <= set(order)
         order.append(key)
         plan.finish(key, "done")
@@ -26,13 +27,13 @@ def test_a_task_comes_after_all_that_it_needs():
 
 def test_what_most_others_wait_for_comes_first():
     plan, _ = agenda({"e": (), **NEEDS})
-    assert plan.take() == "a"
+    assert plan.take() == ["a"]
 
 
 def test_nothing_is_ready_while_its_need_runs():
     plan, _ = agenda({"a": (), "b": ("a",)})
-    assert plan.take() == "a"
-    assert plan.take() is None
+    assert plan.take() == ["a"]
+    assert plan.take() == []
     assert not plan.is_over
 
 
@@ -46,7 +47,7 @@ def test_a_failure_fails_all_that_rests_on_it_and_nothing_else():
         "c": "not run, because a failed",
         "d": "not run, because b failed",
     }
-    assert plan.take() == "e"
+    assert plan.take() == ["e"]
     plan.finish("e", "done")
     assert plan.is_over
     assert [e.key for e in events if e.kind == "failed"] == ["a", "b", "d", "c"]
@@ -54,16 +55,16 @@ def test_a_failure_fails_all_that_rests_on_it_and_nothing_else():
 
 def test_a_task_that_is_put_back_comes_last():
     plan, _ = agenda({"a": (), "b": ()})
-    first = plan.take()
+    (first,) = plan.take()
     plan.put_back(first, "retried", "its process died")
-    assert plan.take() != first
-    assert plan.take() == first
+    assert plan.take() != [first]
+    assert plan.take() == [first]
 
 
 def test_divergence_is_an_end_like_another():
     plan, events = agenda({"a": (), "b": ("a",)})
-    plan.finish(plan.take(), "diverged")
-    assert plan.take() == "b"
+    plan.finish(*plan.take(), "diverged")
+    assert plan.take() == ["b"]
     assert [(e.kind, e.key) for e in events] == [("started", "a"), ("diverged", "a"),
                                                  ("started", "b")]  # fmt: skip
 
@@ -79,7 +80,41 @@ def test_what_stalls_takes_all_that_rests_on_it_along_and_fails_nothing():
         "d": "not run, because b stalled",
     }
     assert plan.failures == {}
-    assert plan.take() == "e"
+    assert plan.take() == ["e"]
     plan.finish("e", "done")
     assert plan.is_over
     assert [e.key for e in events if e.kind == "stalled"] == ["a", "b", "d", "c"]
+
+
+def in_cohorts(most=3):
+    """Tasks s0 to s6 are alike, t0 and t1 are not."""
+    needs = {**{f"s{n}": () for n in range(7)}, "t0": (), "t1": ("s0",)}
+    return Agenda(needs, lambda _: None, lambda key: (key[0], most) if key[0] == "s" else (key, 1))
+
+
+def test_tasks_of_a_cohort_are_taken_together_and_full_ones_first():
+    plan = in_cohorts()
+    taken = [plan.take() for _ in range(5)]
+    # s0 is waited for; the cohort that is not full waits until t0, which is alone, is taken.
+    assert taken[0] == ["s0", "s1", "s2"]
+    assert taken[1:] == [["s3", "s4", "s5"], ["t0"], ["s6"], []]
+    assert len(plan.running) == 8
+
+
+def test_a_task_that_is_to_be_alone_is():
+    plan = in_cohorts()
+    taken = [plan.take(alone={"s1"}) for _ in range(4)]
+    assert ["s1"] in taken
+    assert ["s0", "s2", "s3"] in taken
+
+
+def test_members_of_a_cohort_end_one_by_one():
+    plan = in_cohorts()
+    first = plan.take()
+    plan.note(first[0], "done")
+    plan.note(first[1], "busy")
+    plan.note(first[2], "failed", "broken")
+    assert plan.over == {"s0"}
+    assert plan.failures == {"s2": "broken"}
+    assert first[1] in plan.waiting
+    assert not plan.running

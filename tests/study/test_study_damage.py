@@ -15,7 +15,7 @@ from tutelage.errors import UserError
 from tutelage.store import DamageWarning, Store
 from tutelage.study import execute
 from tutelage.study.context import Context
-from tutelage.training.run import Stopped
+from tutelage.training.loop import Stopped
 
 PARTS = {
     "name": "tiny",
@@ -205,7 +205,7 @@ def test_a_damaged_checkpoint_is_told_and_the_run_begins_earlier(finished, tmp_p
         pytest.skip("once is enough where a process must start")
     context = Study(**PARTS).prepare(tmp_path / "store", "cpu")
     with pytest.raises(Stopped):
-        execute.execute(context, "r0/teacher/large", stop=lambda: True)
+        execute.execute(context, ["r0/teacher/large"], stop=lambda: True)
     (path,) = (tmp_path / "store" / "checkpoints").glob("*")
     damage(path, how)
     result, told = run(tmp_path / "store", workers)
@@ -232,16 +232,16 @@ HURT = """\
 import os, sys
 if "tutelage.study.engines.worker" in sys.orig_argv:
     import tutelage.study.execute as execute
-    real = execute._train
+    real = execute._begin
 
-    def train(context, node, *more):
+    def begin(context, node, *more):
         if node.role == "student" and node.training.teacher and not os.path.exists({mark!r}):
             open({mark!r}, "w").close()
             with open({weights!r}, "r+b") as file:
                 file.truncate(100)
         return real(context, node, *more)
 
-    execute._train = train
+    execute._begin = begin
 """
 
 
@@ -268,9 +268,9 @@ def test_weights_that_are_lost_under_way_are_trained_again_in_the_same_run(
 
 def test_a_store_that_loses_files_again_and_again_is_given_up(disturbed, monkeypatch):
     """Somebody deletes the teacher's weights whenever a student is about to hear it."""
-    real = execute._train
+    real = execute._begin
 
-    def train(context: Context, node, *more):
+    def begin(context: Context, node, *more):
         if node.role == "student" and node.training.teacher:
             teacher = context.run(context.node("r0/teacher/large"))
             assert teacher is not None
@@ -279,7 +279,7 @@ def test_a_store_that_loses_files_again_and_again_is_given_up(disturbed, monkeyp
 
     run_record(disturbed, "r0/kd/large/s0").unlink()
     shutil.rmtree(disturbed / "cache")
-    monkeypatch.setattr(execute, "_train", train)
+    monkeypatch.setattr(execute, "_begin", begin)
     events = []
     with pytest.raises(UserError, match="its files keep getting lost: the weights") as caught:
         run(disturbed, on_event=events.append)

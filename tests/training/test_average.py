@@ -12,7 +12,7 @@ from tutelage.data.sources import load_source
 from tutelage.data.world import make_world
 from tutelage.store import Store
 from tutelage.training.average import WeightAverage
-from tutelage.training.run import Stopped, train_run
+from tutelage.training.loop import Stopped, train_run
 
 
 @pytest.fixture(autouse=True)

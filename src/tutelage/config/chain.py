@@ -20,7 +20,9 @@ from tutelage.config.schema import AdamW, Sgd
 # Raised when a change to the component changes numbers, so that old results are not mistaken
 # for new ones. Each enters the ids of what rests on it: the first three every start, the last two
 # the epochs that distil.
-RESULTS_VERSION = {"data": 2, "models": 1, "training": 1, "losses": 1, "teachers": 1}
+RESULTS_VERSION = {"data": 2, "models": 2, "training": 1, "losses": 2, "teachers": 1}
+# Steppers: each rounds in its own way. `fused` steps so many networks at once, or fewer and zeros.
+FUSED_GROUP = 8
 _EVERYWHERE, _DISTILLING = ("data", "models", "training"), ("losses", "teachers")
 
 

@@ -94,9 +94,9 @@ class Stream:
         self._at_once = batch_size * max(1, _BYTES_AT_ONCE // batch_bytes)
 
     @property
-    def key(self) -> tuple[int, object, int, int, Mixer | None]:
+    def key(self) -> tuple[int, str, int, int, Mixer | None]:
         """Equal for streams that give the same batches."""
-        return id(self._split), self.views, self.batch_size, self.seed, self.mixer
+        return id(self._split), self.views.name, self.batch_size, self.seed, self.mixer
 
     @property
     def batches_per_epoch(self) -> int:

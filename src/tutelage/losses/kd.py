@@ -20,6 +20,11 @@ def kd(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Te
     Raises ValueError for shapes that differ or are not [B, C], and for a temperature that is not
     finite and above 0.
     """
+    return kd_by_image(student_logits, teacher_logits, temperature).mean()
+
+
+def kd_by_image(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """The loss `kd` of each image, [B]: its mean is `kd`. Raises the same errors."""
     if student_logits.shape != teacher_logits.shape or student_logits.dim() != 2:
         raise ValueError(
             "kd needs the logits of student and teacher in one shape [batch, classes]; the "
@@ -32,7 +37,7 @@ def kd(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Te
         raise ValueError(f"kd needs a finite temperature above 0, not {temperature}.")
     log_q = F.log_softmax(_wide(student_logits) / temperature, dim=1)
     log_p = F.log_softmax(_wide(teacher_logits.detach()) / temperature, dim=1)
-    return (log_p.exp() * (log_p - log_q)).sum() * (temperature**2 / len(log_p))
+    return (log_p.exp() * (log_p - log_q)).sum(dim=1) * temperature**2
 
 
 def _wide(logits: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,6 +116,12 @@ class ModelName:
             depth, factor = self.numbers
             return f"resnet-{depth:g}" if factor == 1 else f"resnet-{depth:g}x{factor:g}"
         return "-".join((self.family, *(f"{number:g}" for number in self.numbers)))
+
+    @property
+    def is_tiny(self) -> bool:
+        """Whether it is a plain or wide residual network of at most 16 channels a layer."""
+        widest = {"plain": max(self.numbers), "wrn": 64 * self.numbers[-1]}
+        return widest.get(self.family, math.inf) <= 16
 
 
 def parse_model(name: str, *, where: str | None = None) -> ModelName:

@@ -227,7 +227,7 @@ def _read_manifest(path: Path) -> dict[str, Any] | None:
         return None
     try:
         manifest = json.loads(data)
-        if manifest["schema"] == MANIFEST_SCHEMA and _MANIFEST_KEYS <= set(manifest):
+        if manifest["schema"] == MANIFEST_SCHEMA and set(manifest) >= _MANIFEST_KEYS:
             return manifest
         problem = f"is of another version of tutelage (schema {manifest['schema']})"
     except (ValueError, TypeError, KeyError):

@@ -1,9 +1,14 @@
-"""Executing one task of a plan: a training with its evaluation, or a replicate's comparisons."""
+"""Executing tasks of a plan: trainings with their evaluation, or a replicate's comparisons."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +16,7 @@ import torch
 from tutelage.config.design import Reference, ScaledRef
 from tutelage.data.views import Views, parse_views
 from tutelage.data.world import World
+from tutelage.errors import StorageError, UserError
 from tutelage.evaluation.metrics import class_errors, metrics
 from tutelage.evaluation.mimicry import mimicry
 from tutelage.models.build import build_model
@@ -22,13 +28,15 @@ from tutelage.study.plan import COMPARE, Node
 from tutelage.study.progress import is_trained
 from tutelage.teachers.scaling import calibrated_factor, entropy_matched_factor
 from tutelage.teachers.signals import LiveSignal, Table, TableSignal, table_pays
-from tutelage.training.run import CHECKPOINT_SECONDS, never, train_run
+from tutelage.training.loop import Stopped, never, train
+from tutelage.training.run import CHECKPOINT_SECONDS, Run
 from tutelage.training.stepper import Signal
 from tutelage.training.trainee import load_weights
 
+T = TypeVar("T")
 Logits = dict[str, np.ndarray]
 
-DONE, BUSY, DIVERGED = "done", "busy", "diverged"
+DONE, BUSY, DIVERGED, STALLED, FAILED = "done", "busy", "diverged", "stalled", "failed"
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 
@@ -46,56 +54,109 @@ def prepare_process() -> None:
     torch.set_deterministic_debug_mode("error")
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a task ended.
+
+    `done`, `diverged`; `busy`, when another process is training this very run; `stalled`, when
+    something has to be computed again first; `failed`. `message` says why, and `trace` where, of
+    an error that does not explain itself.
+    """
+
+    status: str
+    message: str = ""
+    trace: str = ""
+
+
 def execute(
     context: Context,
-    key: str,
+    keys: Sequence[str],
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     stop: Callable[[], bool] = never,
-) -> str:
-    """Execute the task `key`; what is in the store already is not computed again.
+    report: Callable[[str, Outcome], None] = lambda key, outcome: None,
+) -> None:
+    """Execute the tasks `keys`; what is in the store already is not computed again.
 
-    Returns DONE, DIVERGED, or BUSY when another process is training this very run. Raises Stopped
-    when `stop` answered yes, and Lost when something has to be computed again first.
+    Several are trainings that are alike (see `Plan.cohort`), and are trained side by side. `report`
+    is told how each task ended, as soon as it did. Raises Stopped when `stop` answered yes, and
+    StorageError where the store cannot be read or written.
     """
-    prefix, _, rest = key.partition("/")
+    if keys[0].endswith(f"/{COMPARE}"):
+        replicate = int(keys[0].partition("/")[0][1:])
+        report(keys[0], _told(lambda: _compare(context, replicate)))
+        return
+    runs: dict[str, Run] = {}
+    finished: set[str] = set()
+    with ExitStack() as leases:
+        for key in keys:
+            begun = _told(partial(_begin, context, context.node(key), leases, checkpoint_seconds))
+            if isinstance(begun, Run):
+                runs[key] = begun
+            else:
+                report(key, begun)
+
+        def end(number: int, _: Record) -> None:
+            key = list(runs)[number]
+            finished.add(key)
+            report(key, _told(partial(_evaluate, context, context.node(key))))
+
+        outcome = _told(lambda: train(list(runs.values()), stop=stop, finished=end))
+    for key in [key for key in runs if key not in finished]:
+        if len(runs) == 1:
+            report(key, outcome)
+        else:  # one of them failed, and only that one shall
+            execute(context, [key], checkpoint_seconds, stop, report)
+
+
+def _told(do: Callable[[], T | None]) -> T | Outcome:
+    """What `do` returns, DONE for nothing; or in which way it failed."""
     try:
-        if rest == COMPARE:
-            _compare(context, int(prefix[1:]))
-            return DONE
-        return _train(context, context.node(key), checkpoint_seconds, stop)
+        found = do()
+    except (Stopped, StorageError):
+        raise
     except Diverged:
-        return DIVERGED
+        return Outcome(DIVERGED)
+    except Lost as loss:
+        return Outcome(STALLED, str(loss))
+    except UserError as error:
+        return Outcome(FAILED, str(error))
+    except Exception as error:  # one task's failure is not the study's
+        return Outcome(FAILED, f"{type(error).__name__}: {error}", traceback.format_exc())
+    return Outcome(DONE) if found is None else found
 
 
-def _train(
-    context: Context, node: Node, checkpoint_seconds: float, stop: Callable[[], bool]
-) -> str:
+def _begin(
+    context: Context, node: Node, leases: ExitStack, checkpoint_seconds: float
+) -> Run | Outcome:
+    """The run of a node, to be trained while its lease is held; an outcome if it need not be."""
     teacher = None
     if node.training.teacher is not None:
         reference = context.expanded.teachers[node.training.teacher].reference
         teacher = ensure_reference(context, reference, node.replicate)
-    trajectory = node.trajectory(teacher.identity if teacher else None)
-    store = context.store
-    if not is_trained(store, trajectory, node.keep):
-        with store.lease(trajectory.id) as held:
-            if not held:
-                return BUSY
-            if not is_trained(store, trajectory, node.keep):
-                world = context.world(node.replicate)
-                signals: dict[str, Signal] = {}
-                if teacher is not None:
-                    signals[teacher.identity] = _signal(context, teacher, node, world)
-                train_run(
-                    store, trajectory, world, signals, keep=node.keep, branches=node.branches,
-                    checkpoint_seconds=checkpoint_seconds, stop=stop,
-                )  # fmt: skip
+    trajectory, store = node.trajectory(teacher.identity if teacher else None), context.store
+    if is_trained(store, trajectory, node.keep):
+        return _evaluate(context, node)
+    if not leases.enter_context(store.lease(trajectory.id)):
+        return Outcome(BUSY)
+    if is_trained(store, trajectory, node.keep):  # by somebody else, just now
+        return _evaluate(context, node)
+    world = context.world(node.replicate)
+    signals = {teacher.identity: _signal(context, teacher, node, world)} if teacher else {}
+    return Run(
+        store, trajectory, world, signals, keep=node.keep, branches=node.branches,
+        checkpoint_seconds=checkpoint_seconds,
+    )  # fmt: skip
+
+
+def _evaluate(context: Context, node: Node) -> Outcome:
+    """Evaluates a run that was trained."""
     run = context.run(node)
     if run is None:
-        raise Lost(f"the record of the run {trajectory.id[:12]} is missing or damaged")
+        raise Lost(f"the record of the run {node.key} is missing or damaged")
     if run.result["status"] == "diverged":
-        return DIVERGED
+        return Outcome(DIVERGED)
     _ensure_evaluation(context, node.start.model, run.result["blobs"]["final"], node.replicate)
-    return DONE
+    return Outcome(DONE)
 
 
 def _signal(context: Context, teacher: Resolved, node: Node, world: World) -> Signal:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from tutelage.config.canonical import derive_seed, digest
-from tutelage.config.chain import Start, Trajectory
+from tutelage.config.canonical import canonical, derive_seed, digest
+from tutelage.config.chain import FUSED_GROUP, Start, Trajectory
 from tutelage.config.design import Expanded, StateRef, Training, states_in
-from tutelage.config.schema import StudyConfig
+from tutelage.config.schema import Sgd, StudyConfig
 from tutelage.models.catalog import parse_model
 
 COMPARE = "compare"
@@ -58,6 +58,18 @@ class Plan:
             ours = tuple(k for k, node in self.nodes.items() if node.replicate == replicate)
             tasks[f"r{replicate}/{COMPARE}"] = ours
         return tasks
+
+    def cohort(self, key: str) -> tuple[str, int]:
+        """The name of the cohort that a task belongs to, and how many of it are done together.
+
+        A cohort are trainings that one fused network can do: alike in all that `Start` says but
+        data, views and seeds.
+        """
+        node = self.nodes.get(key)
+        if node is None or node.start.stepper != "fused":
+            return key, 1
+        own = {"data": "", "views": "", "init_seed": 0, "stream_seed": 0}
+        return canonical(replace(node.start, **own).form()), FUSED_GROUP
 
     @property
     def epochs(self) -> int:
@@ -122,8 +134,22 @@ def _start(
         mixup=recipe.mixup,
         cutmix=recipe.cutmix,
         ema=recipe.ema,
+        stepper=_stepper(training, device),
         device=device,
     )
+
+
+def _stepper(training: Training, device: str) -> str:
+    """`fused` for networks so small that a step costs more calls than computing.
+
+    The rule knows nothing of how many runs there are, or of a machine's pace: a stepper rounds in
+    its own way, and so it is part of a run's identity.
+    """
+    recipe = training.recipe
+    simple = isinstance(recipe.optimizer, Sgd) and recipe.precision == "fp32"
+    extras = (recipe.clip_norm, recipe.mixup, recipe.cutmix, recipe.ema)
+    fits = parse_model(training.model).is_tiny and device == "cpu"
+    return "fused" if fits and simple and not any(extras) else "eager"
 
 
 def _teachers(

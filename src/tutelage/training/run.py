@@ -1,11 +1,15 @@
-"""Training with memory: resume from the longest known prefix, keep states, write the record."""
+"""A run with memory: resumed from the longest known prefix, its states kept, its record written."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
-from tutelage.config.chain import Start, Trajectory
+import numpy as np
+
+from tutelage.config.chain import EpochStep, Start, Trajectory
 from tutelage.data.mixing import Mixer
 from tutelage.data.stream import Stream
 from tutelage.data.views import parse_views
@@ -14,7 +18,6 @@ from tutelage.models.build import build_model
 from tutelage.provenance import provenance
 from tutelage.store import Record, Store
 from tutelage.training.average import WeightAverage
-from tutelage.training.loop import train_epochs
 from tutelage.training.optimizer import build_optimizer
 from tutelage.training.stepper import Signal
 from tutelage.training.trainee import Trainee, weights_of
@@ -22,123 +25,142 @@ from tutelage.training.trainee import Trainee, weights_of
 CHECKPOINT_SECONDS = 15.0
 
 
-class Stopped(Exception):
-    """Training was asked to stop; a checkpoint of the last finished epoch is in the store."""
+class Run:
+    """One run in training: begun, or continued from a checkpoint, until its record is written.
 
+    Whoever trains it asks for `step`, `signal` and the batches of `stream`, and hands the figures
+    of each epoch to `end_epoch`. An epoch is a pure function of the state before it and of its
+    description, so that training may be left and taken up again after any of them.
 
-def never() -> bool:
-    """The answer of whoever never asks a training to stop."""
-    return False
-
-
-def train_run(
-    store: Store,
-    trajectory: Trajectory,
-    world: World,
-    signals: Mapping[str, Signal],
-    *,
-    keep: Collection[int] = (),
-    branches: Collection[int] = (),
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    stop: Callable[[], bool] = never,
-) -> Record:
-    """Train `trajectory` to its end and return its run record.
-
-    Starts from the longest prefix whose checkpoint is in the store. The weights after each epoch
-    of `keep` become `state` records; after each of `branches` a checkpoint stays behind for other
-    runs that share the prefix. Every `checkpoint_seconds` a checkpoint is written. When `stop`
-    answers yes after an epoch, Stopped is raised with the checkpoint written.
+    `signals` holds the teacher of every epoch that distils, by the identity that the trajectory
+    names. The weights after each epoch of `keep` become `state` records; after each of `branches`
+    a checkpoint stays behind for other runs that share the prefix. Every `checkpoint_seconds` a
+    checkpoint is written.
     """
-    start = trajectory.start
-    model = build_model(start.model, world.shape, world.classes, start.init_seed)
-    model.to(start.device)
-    average = WeightAverage(model, start.ema) if start.ema else None
-    trainee = Trainee(model, build_optimizer(start.optimizer, model.parameters()), average)
-    ids = trajectory.state_ids
-    wanted = {epoch for epoch in keep if epoch < len(ids) - 1}
-    missing = [e for e in wanted if not store.has("state", ids[e])]
-    began_at = _resume(store, trajectory, trainee, limit=min(missing, default=len(ids) - 1))
-    if trainee.epoch in missing:
-        _put_state(store, trajectory, trainee)
-    clock = time.monotonic()
-    periodic: str | None = None
 
-    def after_epoch(trainee: Trainee) -> None:
-        nonlocal clock, periodic
-        epoch = trainee.epoch
-        if epoch in wanted:
-            _put_state(store, trajectory, trainee)
-        stopping = stop() and epoch < len(ids) - 1
-        due = time.monotonic() - clock >= checkpoint_seconds and epoch < len(ids) - 1
-        if not (due or stopping or epoch in branches):
+    def __init__(
+        self,
+        store: Store,
+        trajectory: Trajectory,
+        world: World,
+        signals: Mapping[str, Signal],
+        *,
+        keep: Collection[int] = (),
+        branches: Collection[int] = (),
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ) -> None:
+        start = trajectory.start
+        self.store, self.trajectory, self.world, self.signals = store, trajectory, world, signals
+        self.stream = Stream(
+            world.train, parse_views(start.views), start.batch_size, start.stream_seed,
+            world.mean, world.std, start.device, _mixer(start),
+        )  # fmt: skip
+        model = build_model(start.model, world.shape, world.classes, start.init_seed)
+        model.to(start.device)
+        average = WeightAverage(model, start.ema) if start.ema else None
+        optimizer = build_optimizer(start.optimizer, model.parameters())
+        self.trainee = Trainee(model, optimizer, average)
+        self._epochs, self._branches = len(trajectory.epochs), branches
+        self._keep = {epoch for epoch in keep if epoch < self._epochs}
+        self._checkpoint_seconds, self._clock = checkpoint_seconds, time.monotonic()
+        self._periodic: str | None = None
+        ids = trajectory.state_ids
+        missing = [epoch for epoch in self._keep if not store.has("state", ids[epoch])]
+        self.began_at = self._resume(limit=min(missing, default=self._epochs))
+        if self.began_at in missing:
+            self._put_state()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its last epoch is done, or it diverged."""
+        return self.trainee.diverged or self.trainee.epoch == self._epochs
+
+    @property
+    def step(self) -> EpochStep:
+        """What the coming epoch does."""
+        return self.trajectory.epochs[self.trainee.epoch]
+
+    @property
+    def signal(self) -> Signal | None:
+        """The teacher of the coming epoch. One that is not heard any more is not asked any more."""
+        step = self.step
+        return self.signals[step.teacher] if step.distils and step.teacher else None
+
+    def end_epoch(self, row: dict[str, Any], logits: np.ndarray, seconds: float) -> None:
+        """Takes note of an epoch: the row of its figures, and the logits [N, classes] of the
+        validation images after it. A loss or logits that are not finite end the run."""
+        if not math.isfinite(row["loss"]) or not np.isfinite(logits).all():
+            self.trainee.diverged = True
             return
-        store.put_checkpoint(ids[epoch], trainee.arrays(), trainee.meta(trajectory.id))
-        if periodic is not None:
-            store.drop_checkpoint(periodic)
-        clock, periodic = time.monotonic(), None if epoch in branches else ids[epoch]
-        if stopping:
-            raise Stopped
+        wrong = np.mean(logits.argmax(1) != self.world.validation.labels)
+        self.trainee.note(row | {"val_error": 100.0 * float(wrong)}, seconds)
+        epoch = self.trainee.epoch
+        if epoch in self._keep:
+            self._put_state()
+        due = time.monotonic() - self._clock >= self._checkpoint_seconds
+        if epoch in self._branches or (due and not self.is_over):
+            self.save()
 
-    stream = Stream(
-        world.train, parse_views(start.views), start.batch_size, start.stream_seed,
-        world.mean, world.std, start.device, _mixer(start),
-    )  # fmt: skip
-    train_epochs(trainee, trajectory, world, stream, signals, len(ids) - 1, after_epoch)
-    record = _run_record(store, trajectory, trainee, began_at, stream)
-    store.put(record)
-    for epoch, state_id in enumerate(ids):
-        if epoch not in branches:
-            store.drop_checkpoint(state_id)
-    return record
+    def save(self) -> None:
+        """Writes a checkpoint of the last finished epoch, in place of the one before."""
+        trainee, state_id = self.trainee, self.trajectory.state_ids[self.trainee.epoch]
+        self.store.put_checkpoint(state_id, trainee.arrays(), trainee.meta(self.trajectory.id))
+        if self._periodic is not None:
+            self.store.drop_checkpoint(self._periodic)
+        self._clock = time.monotonic()
+        self._periodic = None if trainee.epoch in self._branches else state_id
+
+    def finish(self) -> Record:
+        """Writes the record of the run, which is over, and removes its checkpoints."""
+        record = self._record()
+        self.store.put(record)
+        for epoch, state_id in enumerate(self.trajectory.state_ids):
+            if epoch not in self._branches:
+                self.store.drop_checkpoint(state_id)
+        return record
+
+    def _resume(self, limit: int) -> int:
+        """Restores the longest stored prefix of at most `limit` epochs; returns its length."""
+        for epoch in range(limit, 0, -1):
+            found = self.store.get_checkpoint(self.trajectory.state_ids[epoch])
+            if found is not None:
+                self.trainee.restore(*found, run=self.trajectory.id)
+                return epoch
+        return 0
+
+    def _put_state(self) -> str:
+        digest = self.store.put_arrays(weights_of(self.trainee.delivered))
+        result = {"epoch": self.trainee.epoch, "blobs": {"weights": digest}}
+        state_id = self.trajectory.state_ids[self.trainee.epoch]
+        device = self.trajectory.start.device
+        self.store.put(Record("state", state_id, result, provenance(device), {}))
+        return digest
+
+    def _record(self) -> Record:
+        trainee, start = self.trainee, self.trajectory.start
+        blobs = {}
+        if not trainee.diverged:
+            best = self.store.put_arrays(trainee.best_weights)
+            blobs = {"final": self._put_state(), "best": best}
+        images = self.stream.batches_per_epoch * start.batch_size
+        attributed = sum(trainee.seconds)
+        result = {
+            "status": "diverged" if trainee.diverged else "done",
+            "start": start.form(),
+            "epochs": trainee.epoch,
+            "best_epoch": trainee.best_epoch,
+            "history": trainee.history,
+            "blobs": blobs,
+        }
+        timing = {
+            "attributed_s": attributed,
+            "spent_s": sum(trainee.seconds[trainee.inherited :]),
+            "resumed_at": self.began_at,
+            "images_per_s": images * len(trainee.seconds) / attributed if attributed else None,
+            "epoch_s": trainee.seconds,
+        }
+        return Record("run", self.trajectory.id, result, provenance(start.device), timing)
 
 
 def _mixer(start: Start) -> Mixer | None:
     return Mixer(start.mixup, start.cutmix) if start.mixup or start.cutmix else None
-
-
-def _resume(store: Store, trajectory: Trajectory, trainee: Trainee, limit: int) -> int:
-    """Restores the longest stored prefix of at most `limit` epochs; returns its length."""
-    for epoch in range(limit, 0, -1):
-        found = store.get_checkpoint(trajectory.state_ids[epoch])
-        if found is not None:
-            trainee.restore(*found, run=trajectory.id)
-            return epoch
-    return 0
-
-
-def _put_state(store: Store, trajectory: Trajectory, trainee: Trainee) -> str:
-    digest = store.put_arrays(weights_of(trainee.delivered))
-    result = {"epoch": trainee.epoch, "blobs": {"weights": digest}}
-    state_id = trajectory.state_ids[trainee.epoch]
-    store.put(Record("state", state_id, result, provenance(trajectory.start.device), {}))
-    return digest
-
-
-def _run_record(
-    store: Store, trajectory: Trajectory, trainee: Trainee, began_at: int, stream: Stream
-) -> Record:
-    status = "diverged" if trainee.diverged else "done"
-    blobs = {}
-    if not trainee.diverged:
-        blobs = {
-            "final": _put_state(store, trajectory, trainee),
-            "best": store.put_arrays(trainee.best_weights),
-        }
-    images = stream.batches_per_epoch * trajectory.start.batch_size
-    attributed = sum(trainee.seconds)
-    result = {
-        "status": status,
-        "start": trajectory.start.form(),
-        "epochs": trainee.epoch,
-        "best_epoch": trainee.best_epoch,
-        "history": trainee.history,
-        "blobs": blobs,
-    }
-    timing = {
-        "attributed_s": attributed,
-        "spent_s": sum(trainee.seconds[trainee.inherited :]),
-        "resumed_at": began_at,
-        "images_per_s": images * len(trainee.seconds) / attributed if attributed else None,
-        "epoch_s": trainee.seconds,
-    }
-    return Record("run", trajectory.id, result, provenance(trajectory.start.device), timing)

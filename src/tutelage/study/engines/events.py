@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 
@@ -24,7 +24,8 @@ Report = Callable[[Event], None]
 
 @dataclass
 class Agenda:
-    """Which tasks are ready, running or over. `needs` maps each task to those before it.
+    """Which tasks are ready, running or over. `needs` maps each task to those before it; `cohort`
+    gives the name of the cohort that a task belongs to, and how many of it are done together.
 
     A task whose needs failed is failed in turn, and likewise with those that stalled; one that
     diverged counts as over, because those after it find out for themselves.
@@ -32,6 +33,7 @@ class Agenda:
 
     needs: Mapping[str, tuple[str, ...]]
     report: Report
+    cohort: Callable[[str], tuple[str, int]] = lambda key: (key, 1)
     over: set[str] = field(default_factory=set)
     running: set[str] = field(default_factory=set)
     failures: dict[str, str] = field(default_factory=dict)
@@ -45,15 +47,39 @@ class Agenda:
         # Those that most others wait for come first; the order never changes a result.
         self.waiting = sorted(self.needs, key=lambda key: -followers[key])
 
-    def take(self) -> str | None:
-        """The next ready task, now running; None when there is none at the moment."""
+    def take(self, alone: Container[str] = ()) -> list[str]:
+        """Ready tasks to be done together, now running; empty when there are none at the moment.
+
+        They are of one cohort, and as many of it as may be. One that is not full waits until
+        nothing else is ready, since more of it may become so. Those of `alone` come by themselves.
+        """
+        ready: dict[str, list[str]] = {}
         for key in self.waiting:
             if all(need in self.over for need in self.needs[key]):
-                self.waiting.remove(key)
-                self.running.add(key)
-                self.report(Event("started", key))
-                return key
-        return None
+                name, most = (key, 1) if key in alone else self.cohort(key)
+                together = ready.setdefault(name, [])
+                together.append(key)
+                if len(together) == most:
+                    return self._start(together)
+        return self._start(next(iter(ready.values()), []))
+
+    def _start(self, keys: list[str]) -> list[str]:
+        for key in keys:
+            self.waiting.remove(key)
+            self.running.add(key)
+            self.report(Event("started", key))
+        return keys
+
+    def note(self, key: str, status: str, message: str = "") -> None:
+        """Enters how a task ended: with one of the statuses of `study.execute.Outcome`."""
+        if status == "busy":
+            self.put_back(key, "waiting", "another process trains it")
+        elif status == "stalled":
+            self.stall(key, message)
+        elif status == "failed":
+            self.fail(key, message)
+        else:
+            self.finish(key, status)
 
     def finish(self, key: str, status: str) -> None:
         """`key` ended with `done` or `diverged`."""

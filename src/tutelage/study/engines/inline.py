@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from tutelage.errors import StorageError, UserError
 from tutelage.study.context import Context
 from tutelage.study.engines.events import Agenda, Report
-from tutelage.study.execute import BUSY, Lost, execute, prepare_process
+from tutelage.study.execute import BUSY, Outcome, execute, prepare_process
+
+_BUSY_PAUSE = 0.2  # seconds before a run that another process is training is asked for again
 
 
 def run_inline(
@@ -23,22 +24,15 @@ def run_inline(
     Raises StorageError where the store cannot be read or written.
     """
     prepare_process()
-    agenda = Agenda(needs, report)
-    while (key := agenda.take()) is not None:
-        try:
-            status = execute(context, key, checkpoint_seconds)
-        except StorageError:
-            raise
-        except Lost as loss:
-            agenda.stall(key, str(loss))
-            continue
-        except Exception as error:  # as in a worker: one task's failure is not the study's
-            told = isinstance(error, UserError)
-            agenda.fail(key, str(error) if told else f"{type(error).__name__}: {error}")
-            continue
-        if status == BUSY:
-            time.sleep(0.2)
-            agenda.put_back(key, "waiting", "another process trains it")
-        else:
-            agenda.finish(key, status)
+    agenda = Agenda(needs, report, context.plan.cohort)
+    while keys := agenda.take():
+        busy = []
+
+        def note(key: str, outcome: Outcome, busy: list[str] = busy) -> None:
+            busy += [key] * (outcome.status == BUSY)
+            agenda.note(key, outcome.status, outcome.message)
+
+        execute(context, keys, checkpoint_seconds, report=note)
+        if busy:
+            time.sleep(_BUSY_PAUSE)
     return agenda

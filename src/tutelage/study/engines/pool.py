@@ -24,10 +24,11 @@ Answer = dict[str, Any]  # see tutelage.study.engines.worker
 
 
 class _Worker:
-    """A worker process and the task it is on."""
+    """A worker process and the tasks it is on."""
 
     def __init__(self, command: list[str], log: Path, environment: dict[str, str]) -> None:
-        self.task: str | None = None
+        self.tasks: set[str] = set()
+        self._heard = b""
         with contextlib.ExitStack() as files:
             with told(log, "written"):
                 errors = files.enter_context(log.open("ab"))
@@ -38,25 +39,25 @@ class _Worker:
                     stdout=subprocess.PIPE,
                     stderr=errors,
                     env=environment,
-                    text=True,
                     start_new_session=True,  # an interrupt is for us to pass on
                 )
             except OSError as error:
                 what = f"a worker process cannot be started: {error.strerror}."
                 raise UserError(what, fix="Take fewer --workers.") from error
 
-    def give(self, key: str) -> None:
-        self.task = key
+    def give(self, keys: list[str]) -> None:
+        self.tasks = set(keys)
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died, and its closed output will tell
-            self.process.stdin.write(json.dumps({"key": key}) + "\n")
+            self.process.stdin.write(json.dumps({"keys": keys}).encode() + b"\n")
             self.process.stdin.flush()
 
-    def answer(self) -> Answer | None:
-        """The outcome of its task, or None when the process died."""
+    def answers(self) -> list[Answer] | None:
+        """The outcomes of its tasks that have come, or None when the process died."""
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        return json.loads(line) if line.endswith("\n") else None
+        heard = os.read(self.process.stdout.fileno(), 1 << 16)
+        *lines, self._heard = (self._heard + heard).split(b"\n")
+        return [json.loads(line) for line in lines] if heard else None
 
 
 class Pool:
@@ -80,7 +81,7 @@ class Pool:
             assert worker.process.stdout is not None
             self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
             self._workers.append(worker)
-        return [worker for worker in self._workers if worker.task is None]
+        return [worker for worker in self._workers if not worker.tasks]
 
     def wait(self, seconds: float) -> list[tuple[str, Answer | None]]:
         """Outcomes that came within `seconds`: (task, answer), the answer None after a death.
@@ -88,17 +89,18 @@ class Pool:
         What the workers found damaged is told by warnings, as if it had been found here. Raises
         UserError when workers cannot begin, StorageError when they cannot read or write.
         """
-        outcomes = []
+        outcomes: list[tuple[str, Answer | None]] = []
         for ready, _ in self._selector.select(seconds):
             worker: _Worker = ready.data
-            answer, task = worker.answer(), worker.task
-            worker.task = None
-            if answer is None:
+            answers = worker.answers()
+            if answers is None:
+                outcomes += [(key, None) for key in sorted(worker.tasks)]
                 self._discard(worker)
-            else:
+                continue
+            for answer in answers:
                 self._hear(answer)
-            if task is not None:
-                outcomes.append((task, answer))
+                worker.tasks.discard(answer["key"])
+                outcomes.append((answer["key"], answer))
         return outcomes
 
     def _hear(self, answer: Answer) -> None:
@@ -125,7 +127,7 @@ class Pool:
 
     def close(self) -> None:
         """Ends all workers. Those on a task first write a checkpoint of the epoch they are in."""
-        busy = [worker for worker in self._workers if worker.task is not None]
+        busy = [worker for worker in self._workers if worker.tasks]
         for worker in busy:
             worker.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + _GRACE

@@ -3,10 +3,10 @@
 Run as `python -m tutelage.study.engines.worker STORE STUDY SECONDS`. It ends when its standard
 input closes, which is also what happens when the process that started it dies.
 
-An answer is a line of JSON: {"status", "message", "damaged"}. Beside the outcomes of `execute` its
-status is `stalled` or `failed`, as in events; `refused` when the store cannot be read or written
-(with `where` and `fix`); or `unable` when the worker cannot even begin. `damaged` are the
-warnings of files that were found damaged.
+An answer is a line of JSON: {"key", "status", "message", "damaged"}, one for each task. Beside the
+outcomes of `execute` its status is `refused` when the store cannot be read or written (with `where`
+and `fix`), or `unable` when the worker cannot even begin. `damaged` are the warnings of files that
+were found damaged.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def main(store: str, study: str, checkpoint_seconds: str) -> None:
 
     try:
         from tutelage.study.context import Context
-        from tutelage.study.execute import Lost, execute, prepare_process
-        from tutelage.training.run import Stopped
+        from tutelage.study.execute import Outcome, execute, prepare_process
+        from tutelage.training.loop import Stopped
 
         prepare_process()
         stop = threading.Event()
@@ -49,22 +49,23 @@ def main(store: str, study: str, checkpoint_seconds: str) -> None:
         return
     damaged: list[str] = []
     _watch_damage(damaged)
+
+    def report(key: str, outcome: Outcome) -> None:
+        with contextlib.suppress(OSError):  # the log may be on a full disk
+            sys.stderr.write(outcome.trace)
+        answer(key=key, status=outcome.status, message=outcome.message, damaged=damaged)
+        damaged.clear()
+
     for line in _lines(sys.stdin):
-        outcome: dict[str, Any]
         try:
-            key = json.loads(line)["key"]
-            outcome = {"status": execute(context, key, float(checkpoint_seconds), stop.is_set)}
+            execute(context, json.loads(line)["keys"], float(checkpoint_seconds), stop.is_set,
+                    report)  # fmt: skip
         except Stopped:
             return
         except StorageError as error:
-            outcome = {"status": "refused", "message": error.what, "where": error.where,
-                       "fix": error.fix}  # fmt: skip
-        except Lost as loss:
-            outcome = {"status": "stalled", "message": str(loss)}
-        except Exception as error:  # one task's failure is not the worker's
-            outcome = {"status": "failed", "message": _said(error)}
-        answer(**outcome, damaged=damaged)
-        damaged.clear()
+            answer(key="", status="refused", message=error.what, where=error.where, fix=error.fix,
+                   damaged=damaged)  # fmt: skip
+            damaged.clear()
         if stop.is_set():
             return
 

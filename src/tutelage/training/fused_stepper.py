@@ -1,0 +1,116 @@
+"""How one step of several small networks at once is executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tutelage.config.chain import EpochStep, Start
+from tutelage.data.stream import Batch, normalise
+from tutelage.data.world import World
+from tutelage.losses import kd_by_image
+from tutelage.training.fused import FlatSgd, FusedNetwork, stack_images
+from tutelage.training.stepper import Signal
+from tutelage.training.trainee import Trainee
+
+_LOSSES = {"kd": kd_by_image}
+"""Losses that are means over images, by the name of their configuration."""
+
+_EVALUATED = 256  # images a pass
+
+
+class FusedStepper:
+    """Trains up to GROUP networks of one architecture, batch size and optimizer side by side.
+
+    The trainees' models and optimizers share memory with the fused network until `release`. What
+    `start` says of precision and loss holds for all.
+    """
+
+    def __init__(self, trainees: Sequence[Trainee], start: Start) -> None:
+        self.network = FusedNetwork([trainee.model for trainee in trainees])
+        self.sgd = FlatSgd(self.network, trainees)
+        self.trainees, self.label_smoothing = trainees, start.label_smoothing
+
+    def begin(self, steps: Sequence[EpochStep], signals: Sequence[Signal | None]) -> None:
+        """Sets what the coming epoch does, for each trainee; `signals` are their teachers."""
+        self.network.module.train()
+        self.sgd.set_rates([step.lr for step in steps])
+        dtype = self.network.parameters.dtype
+        self._ce_weights = torch.tensor([step.ce_weight for step in steps], dtype=dtype)
+        self._kd_weights = torch.tensor([step.kd_weight for step in steps], dtype=dtype)
+        self._signals = signals
+        forms: dict[str, list[int]] = {}
+        for number, (step, signal) in enumerate(zip(steps, signals, strict=True)):
+            if signal is not None and step.loss is not None:
+                forms.setdefault(step.loss, []).append(number)
+        self._taught = {form: torch.tensor(numbers) for form, numbers in forms.items()}
+
+    def step(self, batches: Sequence[Batch]) -> Tensor:
+        """One update of every trainee, each with its own batch (which may be another's too).
+
+        Returns the raw figures of stepper.PARTS for each, [trainees, 5], detached.
+        """
+        count, size = len(batches), len(batches[0].labels)
+        images = stack_images([batch.images for batch in batches])
+        logits = self.network.module(images)[:count]
+        labels = torch.stack([batch.labels for batch in batches])
+        ce = F.cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), reduction="none",
+            label_smoothing=self.label_smoothing,
+        ).view(count, size).mean(1)  # fmt: skip
+        guess = logits.detach().argmax(2)
+        taught, agreements = torch.zeros_like(ce), torch.zeros_like(ce)
+        for form, numbers in self._taught.items():
+            targets = torch.stack([self._target(number, batches) for number in numbers.tolist()])
+            ((name, options),) = json.loads(form).items()
+            losses = _LOSSES[name](logits[numbers].flatten(0, 1), targets.flatten(0, 1), **options)
+            taught = taught.index_copy(0, numbers, losses.view(-1, size).mean(1))
+            same = (guess[numbers] == targets.argmax(2)).sum(1).to(ce.dtype)
+            agreements = agreements.index_copy(0, numbers, same)
+        loss = self._ce_weights * ce + self._kd_weights * taught
+        loss.sum().backward()
+        self.sgd.step()
+        errors = (guess != labels).sum(1).to(ce.dtype)
+        return torch.stack((loss.detach(), ce.detach(), taught.detach(), errors, agreements), dim=1)
+
+    def end(self, batches: int) -> None:
+        """Ends an epoch of so many batches."""
+        self.network.count_batches(batches)
+
+    @torch.inference_mode()
+    def logits(self, worlds: Sequence[World]) -> list[np.ndarray]:
+        """The logits [N, classes] of each trainee on the validation images of its world.
+
+        As everywhere, every pass has one size, so that an image's logits do not depend on others.
+        """
+        module = self.network.module.eval()
+        parts = []
+        most = max(len(world.validation) for world in worlds)
+        for start in range(0, most, _EVALUATED):
+            images = [_part(world, start) for world in worlds]
+            parts.append(module(stack_images(images))[: len(worlds)])
+        whole = torch.cat(parts, dim=1).numpy()
+        return [own[: len(world.validation)] for own, world in zip(whole, worlds, strict=True)]
+
+    def release(self) -> None:
+        """Ends the sharing of memory; the trainees are then as if trained alone."""
+        self.sgd.release(self.trainees)
+        self.network.release()
+
+    def _target(self, number: int, batches: Sequence[Batch]) -> Tensor:
+        signal = self._signals[number]
+        assert signal is not None, "only who has a teacher is taught"
+        return signal(batches[number])
+
+
+def _part(world: World, start: int) -> Tensor:
+    """Some validation images as the network takes them, filled up to one size with black."""
+    pixels = np.array(world.validation.images[start : start + _EVALUATED])
+    short = _EVALUATED - len(pixels)
+    padded = np.concatenate([pixels, np.zeros((short, *pixels.shape[1:]), np.uint8)])
+    return normalise(torch.from_numpy(padded), world.mean, world.std)
