@@ -91,3 +91,22 @@ def ran(call, tmp_path_factory):
     (folder / "tiny.yaml").write_text(STUDY)
     said = call("run", folder / "tiny.yaml", "--workers", 0, "--store", folder / "store")
     return said, folder, folder / "store"
+
+
+@pytest.fixture
+def refused(call, here):
+    """A function: calls the command, and returns its message after the checks that all share."""
+
+    def check(*args):
+        said = call(*args)
+        assert said.code == 2, said
+        assert said.out == ""
+        assert said.err.startswith("error: ") or said.err.startswith("Usage: ")
+        assert said.err.lower().count("error: ") == 1
+        assert "Traceback" not in said.err
+        for store in (here / "tutelage-store", here / "store"):
+            assert not (store / "records").exists()
+            assert not list(store.glob("studies/*.json"))
+        return said.err
+
+    return check

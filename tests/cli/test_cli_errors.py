@@ -16,25 +16,6 @@ replicates: {count: 1, students: 1}
 
 
 @pytest.fixture
-def refused(call, here):
-    """A function: calls the command, and returns its message after the checks that all share."""
-
-    def check(*args):
-        said = call(*args)
-        assert said.code == 2, said
-        assert said.out == ""
-        assert said.err.startswith("error: ") or said.err.startswith("Usage: ")
-        assert said.err.lower().count("error: ") == 1
-        assert "Traceback" not in said.err
-        for store in (here / "tutelage-store", here / "store"):
-            assert not (store / "records").exists()
-            assert not list(store.glob("studies/*.json"))
-        return said.err
-
-    return check
-
-
-@pytest.fixture
 def photos(here):
     """The study file `photos.yaml` and a folder of images `photos` for it."""
     (here / "photos.yaml").write_text(PHOTOS)
@@ -75,6 +56,20 @@ def photos(here):
         ("teacher: [small", "teacher: [smal", "unknown teacher 'smal'.\n  Did you mean 'small'?"),
         ("{of: large,", "{of: early,", "in a circle: early -> early"),
         ("{extends: kd", "{extends: eskd", "in a circle: eskd -> eskd"),
+        ("{model: plain-8-8}", "{model: plain-8-8, teacher: soft}", "other in a circle: large ->"),
+        ("epochs: 2,", "epochs: 3, schedule: {mode: 1/2},", "epochs 3 contradicts the mode 1/2"),
+        ("epochs: 2, ", "", "recipe: the recipe names no number of epochs"),
+        ("test: 100,", "test: 100, label_noise: 1.0,", "label_noise: input should be less than 1"),
+        ("students: 2", "students: 1000000", "would have 12,000,004 runs; 100,000 can be planned"),
+        ("epochs: 2", "epochs: 500000", "would have 14,000,000 epochs; 5,000,000 can be planned"),
+        ("extends: kd, teacher: large, ", "", "distill_until needs a teacher, and none is named"),
+        ("direction: greater", "direction: up", "direction: input should be 'less', 'greater'"),
+        (
+            "    larger-is-worse:",
+            "    more: {equivalence: [eskd, kd/large], margin: 2.0}\n    larger-is-worse:",
+            "claims.primary: dictionary should have at most 1 item",
+        ),
+        ("name: tiny", "name: ../tiny", "tiny.yaml, line 1: name: string should match pattern"),
     ],
 )
 def test_a_wrong_study(refused, here, old, new, words):
@@ -94,6 +89,16 @@ def test_a_wrong_study(refused, here, old, new, words):
         (b"- a\n- b\n", "is not a study"),
         (b"name: [", "is not a plain YAML file"),
         (b"name: \xff\xfe", "tiny.yaml: cannot be read"),
+        (bytes(range(256)) * 20, "tiny.yaml: cannot be read"),
+        (b"name: a\0b\n", "tiny.yaml: is not a plain YAML file: unacceptable character"),
+        (b"name: x\n\tseed: 1\n", "tiny.yaml, line 2: is not a plain YAML file: found a tab"),
+        (b"seed: 1\nseed: 2\n", "tiny.yaml, line 2: is not a plain YAML file: found duplicate"),
+        (b"name: a\n---\nname: b\n", "tiny.yaml, line 2: is not a plain YAML file"),
+        (b"# long\n" * 150_000, "tiny.yaml: is larger than a study file can be (1 MB)"),
+        (b"extends: tiny.yaml\nname: x\n", "extends: studies extend each other in a circle"),
+        (b"extends: nowhere\n", "tiny.yaml, extends: unknown study 'nowhere'"),
+        (b"extends: ''\n", "tiny.yaml, extends: '' is no study's name"),
+        (b"extends: [demo]\n", "tiny.yaml, extends: ['demo'] is no study's name"),
         (b"a: &a [*a]", "tiny.yaml"),
         (b"a: " + b"[" * 50_000, "nested more than 20 levels deep"),
         (b"a: " + b"{b: " * 5000 + b"1" + b"}" * 5000, "nested more than 20 levels deep"),
@@ -105,7 +110,9 @@ def test_a_wrong_study(refused, here, old, new, words):
             "is not a plain YAML file",
         ),
     ],
-    ids=["empty", "number", "word", "list", "open", "latin", "circle", "deep", "deeper", "bomb"],
+    ids=["empty", "number", "word", "list", "open", "latin", "binary", "zero", "tab", "twice",
+         "documents", "huge", "cycle", "parent", "nobody", "many", "circle", "deep", "deeper",
+         "bomb"],
 )  # fmt: skip
 def test_a_file_that_is_no_study(refused, here, text, words):
     (here / "tiny.yaml").write_bytes(text)
@@ -149,10 +156,17 @@ def test_a_study_that_is_not_there(refused, verb, study, words):
         (["--set", "recipe.epoch=2"], "did you mean 'epochs'?"),
         (["--set", "recipe.epochs=[2"], "cannot be read"),
         (["--set", "recipe.epochs=2", "--set", "seed=x"], "seed: input should be a valid integer"),
+        (["--set", "data.label_noise=1.0"], "--set data.label_noise=1.0: data.label_noise: input"),
+        (["--set", "data.train=???"], "--set data.train=???: data.train: input should be"),
+        (["--set", "data.train=${seed}"], "(found '${seed}')"),
+        (["--set", "extends=demo"], "extends: unknown key here; it belongs into the file"),
+        (["--set", "recipe.optimizer.sgd.lr=.nan"], "lr: input should be a finite number"),
+        (["--set", ""], "is not of the form key.path=value"),
         (["--device", "gpu"], "unknown device 'gpu'"),
         (["--engine", "loca"], "unknown engine 'loca'.\n  Did you mean 'local'?"),
         (["--workers", "-1"], "'--workers'"),
         (["--workers", "many"], "'--workers'"),
+        (["--workers", "1.5"], "'--workers'"),
         (["--wrkers", "1"], "--wrkers"),
         (["--data", "somewhere"], "digits takes no path"),
         (["another.yaml"], "another.yaml"),
@@ -206,6 +220,9 @@ def test_a_store_without_studies(call, refused, here, verb):
         (["list"], "'what'"),
         (["rnu", "demo"], "rnu"),
         (["store", "gcc"], "gcc"),
+        (["store", "gc", "--all"], "--all"),
+        (["results", "last", "again"], "again"),
+        (["show"], "'run'"),
     ],
 )
 def test_what_there_is_not(refused, args, words):
@@ -221,6 +238,9 @@ def test_unknown_runs_and_studies_of_a_store(call, ran):
         (["status", "tin"], "unknown study 'tin'"),
         (["report", "tin"], "unknown study 'tin'"),
         (["report", "-o", "/dev/null/report.html"], "the report cannot be written"),
+        (["report", "-o", "/proc/report.html"], "the report cannot be written"),
+        (["results", "1234"], "unknown study '1234'"),
+        (["results", "../tiny"], "unknown study '../tiny'"),
     ):
         said = call(*args, "--store", store)
         assert (said.code, said.out) == (2, "")
@@ -235,7 +255,7 @@ def test_the_photos_are_right_to_begin_with(call, photos):
 
 
 def test_images_of_which_nothing_is_said(refused, photos):
-    assert "data.path: the folder of images is not named" in refused("run", "photos.yaml")
+    assert "data.path: the data set is not named" in refused("run", "photos.yaml")
 
 
 def test_a_missing_folder(refused, photos):
@@ -244,12 +264,13 @@ def test_a_missing_folder(refused, photos):
 
 
 def test_a_file_for_a_folder(refused, photos):
-    assert "this is not a folder" in refused("run", "photos.yaml", "--data", "tiny.yaml")
+    assert "this is a file, not a folder" in refused("run", "photos.yaml", "--data", "tiny.yaml")
 
 
-def test_a_folder_without_train(refused, photos):
-    (photos / "train").rename(photos / "training")
-    assert "holds no folder train/" in refused("run", "photos.yaml", "--data", photos)
+def test_a_folder_without_images(refused, here, photos):
+    (here / "empty").mkdir()
+    said = refused("run", "photos.yaml", "--data", "empty")
+    assert said.startswith("error: empty: ")
 
 
 def test_an_empty_class(refused, photos):

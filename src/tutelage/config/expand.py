@@ -24,6 +24,8 @@ from tutelage.config.schema import (
 )
 from tutelage.errors import UserError, unknown
 
+MOST_RUNS, MOST_EPOCHS = 100_000, 5_000_000  # of a study; its plan is kept in memory
+
 
 def expand(study: StudyConfig) -> Expanded:
     """Resolve names, stops, inheritance and lists. Raises UserError that names the key."""
@@ -33,6 +35,7 @@ def expand(study: StudyConfig) -> Expanded:
         _teacher(study, name, teachers, trainings, path=())
     conditions = _conditions(study, teachers)
     _check_claims(study, conditions, teachers)
+    _check_size(study, trainings, conditions)
     return Expanded(teachers, trainings, conditions)
 
 
@@ -208,7 +211,8 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
         if name in conditions:
             raise UserError(f"has a teacher, but is the name of the control of {model}.",
                             where=f"conditions.{name}", fix="Give it another name.")  # fmt: skip
-        recipe = build_recipe(study.recipe)
+        with _at("recipe"):
+            recipe = build_recipe(study.recipe)
         conditions = {name: Training(name, name, model, recipe), **conditions}
     return conditions
 
@@ -238,6 +242,22 @@ def _inherit(
 def _given(config: ConditionConfig) -> dict[str, Any]:
     """What a condition sets itself; a key that is null is one left out, here as in recipes."""
     return {key: value for key, value in config if value is not None}
+
+
+def _check_size(
+    study: StudyConfig, trainings: dict[str, Training], conditions: dict[str, Training]
+) -> None:
+    repeated = study.replicates
+    runs = repeated.count * (len(trainings) + repeated.students * len(conditions))
+    if runs > MOST_RUNS:
+        raise UserError(f"the study would have {runs:,} runs; {MOST_RUNS:,} can be planned.",
+                        where="replicates", fix="Lower count or students.")  # fmt: skip
+    taught = sum(training.recipe.epochs for training in conditions.values())
+    teaching = sum(training.recipe.epochs for training in trainings.values())
+    total = repeated.count * (teaching + repeated.students * taught)
+    if total > MOST_EPOCHS:
+        raise UserError(f"the study would have {total:,} epochs; {MOST_EPOCHS:,} can be planned.",
+                        where="recipe.epochs", fix="Lower it, or the replicates.")  # fmt: skip
 
 
 def _check_claims(

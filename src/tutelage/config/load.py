@@ -6,7 +6,7 @@ import importlib.resources
 import os
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,10 @@ from tutelage.errors import UserError, nearest, unknown
 
 _MOST_PROBLEMS = 6
 _MOST_BYTES = 1_000_000
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# What OmegaConf and PyYAML raise for values that are not what their tags or places ask for.
+_MISFITS = (OmegaConfBaseException, RecursionError, ValueError, TypeError, LookupError,
+            AttributeError, ArithmeticError)  # fmt: skip
 _DEEPEST = 20  # levels of nesting; no key of a study lies half as deep
 
 
@@ -57,15 +61,21 @@ def load_study(
     raw = _apply_overrides(raw, overrides)
     if data is not None and isinstance(raw.get("data"), dict):
         raw["data"]["path"] = data
-    return validate(raw, source=source, text=text)
+    return validate(raw, source=source, text=text, overrides=overrides)
 
 
-def validate(raw: dict[str, Any], *, source: str = "study", text: str = "") -> StudyConfig:
-    """A StudyConfig from plain data. Raises UserError naming keys and lines of `text`."""
+def validate(
+    raw: dict[str, Any], *, source: str = "study", text: str = "", overrides: Sequence[str] = ()
+) -> StudyConfig:
+    """A StudyConfig from plain data. Raises UserError naming keys and lines of `text`.
+
+    A key that one of `overrides` has set is blamed on that.
+    """
     try:
         return StudyConfig.model_validate(raw)
     except ValidationError as error:
-        raise UserError(_explain(error, raw, source, text)) from None
+        places = {override.partition("=")[0]: f"--set {override}" for override in overrides}
+        raise UserError(_explain(error, raw, source, text, places)) from None
 
 
 def _read(study: str, above: tuple[Path, ...]) -> tuple[dict[str, Any], str, str]:
@@ -82,12 +92,17 @@ def _read(study: str, above: tuple[Path, ...]) -> tuple[dict[str, Any], str, str
     parent = raw.pop("extends", None)
     if parent is None:
         return raw, text, source
-    if not isinstance(parent, str):
+    if not isinstance(parent, str) or not parent:
         raise UserError(f"{parent!r} is no study's name.", where=f"{source}, extends")
     if parent not in builtin_studies():
         parent = str(path.parent / parent)
     above = (*above, path.resolve())
-    if find_study(parent).resolve() in above:
+    try:
+        file = find_study(parent)
+    except UserError as error:
+        what = f"{error.where}: {error.what}" if error.where else error.what
+        raise UserError(what, where=f"{source}, extends", fix=error.fix) from None
+    if file.resolve() in above:
         raise UserError("studies extend each other in a circle.", where=f"{source}, extends")
     base, _, _ = _read(parent, above)
     return _merge(base, raw, source), text, source
@@ -102,9 +117,9 @@ def _parse(text: str, source: str) -> dict[str, Any]:
         where = f"{source}, line {mark.line + 1}" if mark else source
         problem = getattr(error, "problem", None) or str(error)
         raise UserError(f"is not a plain YAML file: {problem}.", where=where) from None
-    except (OmegaConfBaseException, RecursionError, ValueError, TypeError) as error:
+    except _MISFITS as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"is not a study: {reason}", where=source) from None
+        raise UserError(f"is not a study: a value does not fit: {reason}", where=source) from None
     except AssertionError:  # how OmegaConf refuses a file that is one number
         raw = None
     if not isinstance(raw, dict) or not raw:
@@ -117,7 +132,7 @@ def _parse(text: str, source: str) -> dict[str, Any]:
 def _check_depth(text: str) -> None:
     """Raises YAMLError for YAML nested so deeply that reading it could exhaust the stack."""
     depth = 0
-    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    for event in yaml.parse(text, Loader=_LOADER):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
@@ -148,31 +163,42 @@ def _apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str,
         try:
             _check_depth(value)
             values = OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=False)
-        except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
+        except (yaml.YAMLError, *_MISFITS) as error:
             raise UserError(f"--set {override} cannot be read: {error}.") from None
         raw = _merge(raw, values, f"--set {override}")
     return raw
 
 
 def _merge(base: dict[str, Any], over: Any, where: str) -> dict[str, Any]:
-    try:
-        merged = OmegaConf.merge(OmegaConf.create(base), OmegaConf.create(over))
-    except (OmegaConfBaseException, ValueError, TypeError) as error:
-        raise UserError(str(error).splitlines()[0], where=where) from None
-    return typing.cast("dict[str, Any]", OmegaConf.to_container(merged, resolve=False))
+    """`over` laid over `base`: mappings key by key, whatever else is replaced."""
+    if not isinstance(over, dict):
+        raise UserError("is not a mapping of keys to values.", where=where)
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value, where) if both else value
+    return merged
 
 
-def _explain(error: ValidationError, raw: Any, source: str, text: str) -> str:
-    """One message: for each wrong key its line in the file and the nearest right key."""
+def _explain(
+    error: ValidationError, raw: Any, source: str, text: str, places: Mapping[str, str]
+) -> str:
+    """One message: for each wrong key its line in the file and the nearest right key.
+
+    `places` are those of keys that were not set by the file.
+    """
     problems: dict[tuple[str | int, ...], list[str]] = {}
     for item in error.errors(include_url=False):
         path = _path_in(raw, item["loc"], missing=item["type"] == "missing")
         problems.setdefault(path, []).append(_sentence(item, path))
-    lines = []
+    lines, root = [], _composed(text)
     for path, sentences in problems.items():
         key = ".".join(map(str, path)) or "the study"
-        line = _line_of(text, path)
-        place = f"{source}, line {line}" if line else source
+        above = [".".join(map(str, path[:length])) for length in range(len(path), 0, -1)]
+        place = next((places[part] for part in above if part in places), None)
+        if place is None:
+            line = _line_of(root, path)
+            place = f"{source}, line {line}" if line else source
         lines.append(f"{place}: {key}: {' or '.join(dict.fromkeys(sentences))}")
     if len(lines) > _MOST_PROBLEMS:
         lines[_MOST_PROBLEMS:] = [f"... and {len(lines) - _MOST_PROBLEMS} more"]
@@ -182,6 +208,8 @@ def _explain(error: ValidationError, raw: Any, source: str, text: str) -> str:
 def _sentence(item: Any, path: tuple[str | int, ...]) -> str:
     if item["type"] == "extra_forbidden":
         known = _known_keys(path[:-1])
+        if path[-1] in known:
+            return "unknown key here; it belongs into the file, not into a scale or an override"
         guess = nearest(str(path[-1]), known)
         hint = f"did you mean '{guess}'?" if guess else f"known: {', '.join(known)}"
         return f"unknown key; {hint}"
@@ -240,24 +268,31 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(part)
 
 
-def _line_of(text: str, path: Sequence[str | int]) -> int | None:
-    """The line (from 1) in `text` of the key at `path`, or of the nearest parent that is there."""
+def _composed(text: str) -> yaml.Node | None:
+    """The nodes of a YAML text with their lines; None when there is no text to look at."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader) if text else None
+        return yaml.compose(text, Loader=_LOADER) if text else None
     except yaml.YAMLError:
         return None
-    line = None
+
+
+def _line_of(node: yaml.Node | None, path: Sequence[str | int]) -> int | None:
+    """The line (from 1) below `node` of the key at `path`, or of the nearest parent that is there.
+
+    None when no part of the path is there.
+    """
+    mark = None
     for part in path:
         if isinstance(node, yaml.MappingNode):
             match = next((pair for pair in node.value if pair[0].value == str(part)), None)
             if match is None:
                 break
-            line, node = match[0].start_mark.line + 1, match[1]
+            mark, node = match[0].start_mark, match[1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
             if part >= len(node.value):
                 break
-            node = node.value[part]
-            line = node.start_mark.line + 1
+            item: yaml.Node = node.value[part]
+            mark, node = item.start_mark, item
         else:
             break
-    return line
+    return mark.line + 1 if mark else None

@@ -1,0 +1,111 @@
+"""What the command says of a store: damage in it, versions that do not fit, and leftovers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+
+import pytest
+
+
+@pytest.fixture
+def copied(ran, here):
+    """A copy of the finished store of the tiny study, the store of the current folder."""
+    return shutil.copytree(ran[2], here / "tutelage-store")
+
+
+def test_damage_is_told_once_and_mended_in_the_same_run(call, copied):
+    before = json.loads(call("results", "--json").out)
+    record = next((copied / "records" / "mimicry").rglob("*.json"))
+    record.write_text("{")
+    run = next(row for row in before["runs"] if row["key"] == "r0/teacher/large")
+    weights = copied / "blobs" / run["digest"][:2] / f"{run['digest']}.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    said = call("run", "tiny.yaml", "--workers", 0)
+    assert said.code == 0
+    assert said.err.count("warning: ") == 2
+    for path in (record, weights):
+        assert f"warning: {path} is damaged" in said.err
+    assert said.err.count(f"it was moved to {copied / 'damaged'}/") == 2
+    assert said.err.count("`tutelage run` computes it again") == 2
+    assert call("store", "verify").code == 0
+    after = json.loads(call("results", "--json").out)
+    assert after["findings"] == before["findings"]
+    assert [row["digest"] for row in after["runs"]] == [row["digest"] for row in before["runs"]]
+    again = call("run", "tiny.yaml", "--workers", 0)
+    assert (again.code, again.err) == (0, "")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 0}', "null", "\x00\xff"])
+def test_a_damaged_manifest_stops_neither_status_nor_run(call, copied, text):
+    assert call("run", "tiny.yaml", "--set", "seed=1", "--set", "replicates.count=1",
+                "--set", "recipe.epochs=1", "--workers", 0).code == 0  # fmt: skip
+    damaged, other = sorted((copied / "studies").glob("*.json"), key=os.path.getmtime)
+    damaged.write_text(text, encoding="latin1")
+    said = call("status", "--json")
+    assert said.code == 0
+    assert [row["id"] for row in json.loads(said.out)["studies"]] == [other.stem]
+    assert str(damaged) in said.err
+    said = call("run", "tiny.yaml", "--workers", 0)
+    assert said.code == 0
+    assert "28 of them done before, 0 to train" in said.words
+    said = call("status", "--json")
+    assert said.err == ""
+    assert {row["id"] for row in json.loads(said.out)["studies"]} == {damaged.stem, other.stem}
+
+
+VERBS = [["run", "tiny.yaml"], ["plan", "tiny.yaml"], ["status"], ["results"], ["report"],
+         ["store", "ls"], ["store", "verify"], ["store", "gc"], ["show", "a"]]  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_a_store_of_a_newer_format(call, copied, verb):
+    (copied / "FORMAT").write_text('{"format": 2}')
+    said = call(*verb)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(f"error: {copied}/FORMAT: the store has format 2")
+    assert "Install a newer tutelage, or choose another store." in said.err
+    assert len(said.err.splitlines()) == 2
+
+
+def test_a_store_that_nobody_can_tell_the_format_of(call, copied):
+    (copied / "FORMAT").write_text("")
+    said = call("results")
+    assert (said.code, said.out) == (2, "")
+    assert "does not say what format the store has" in said.err
+
+
+# --- gc ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cluttered(copied):
+    """The store with a temporary file of last week, and one that was set aside."""
+    stale = copied / "blobs" / ".0123.tmp"
+    stale.write_bytes(b"half of it")
+    week = time.time() - 7 * 24 * 3600
+    os.utime(stale, (week, week))
+    (copied / "damaged").mkdir()
+    (copied / "damaged" / "ab.1234.json").write_text("{")
+    return stale
+
+
+def test_gc_says_what_it_removes(call, cluttered, copied):
+    kept = {path for path in copied.rglob("*") if path.is_file()} - {cluttered}
+    said = call("store", "gc", "--dry-run")
+    assert (said.code, said.err) == (0, "")
+    assert said.out == f"{cluttered} (10 bytes)\nWould free 0.00 MB, 1 files.\n"
+    assert cluttered.exists()
+    assert call("store", "gc").out == f"{cluttered} (10 bytes)\nFreed 0.00 MB, 1 files.\n"
+    assert {path for path in copied.rglob("*") if path.is_file()} == kept
+    assert call("store", "gc").out == "Freed 0.00 MB, 0 files.\n"
+
+
+def test_gc_of_what_was_set_aside(call, cluttered, copied):
+    said = call("store", "gc", "--damaged", "--cache")
+    assert str(copied / "damaged" / "ab.1234.json") in said.out
+    assert "2 files" in said.out
+    assert list((copied / "damaged").iterdir()) == []
+    assert call("store", "verify").code == 0
