@@ -56,6 +56,30 @@ def test_a_damaged_manifest_stops_neither_status_nor_run(call, copied, text):
     assert {row["id"] for row in json.loads(said.out)["studies"]} == {damaged.stem, other.stem}
 
 
+@pytest.mark.parametrize("key", ["versions", "training_fingerprints", "costs", "id", "started"])
+def test_a_manifest_with_a_letter_changed_is_damaged(call, copied, key):
+    (path,) = (copied / "studies").glob("*.json")
+    text = path.read_text()
+    assert f'"{key}"' in text
+    path.write_text(text.replace(f'"{key}"', f'"{key[:-1]}x"'))
+    assert f"{path} is damaged" in call("status").err
+    assert call("run", "tiny.yaml", "--workers", 0).code == 0
+    assert json.loads(path.read_text())["manifest"].keys() == json.loads(text)["manifest"].keys()
+    assert call("status").err == ""
+
+
+def test_a_manifest_of_a_newer_version_is_left_alone(call, copied):
+    (path,) = (copied / "studies").glob("*.json")
+    newer = json.dumps(json.loads(path.read_text()) | {"schema": 99})
+    path.write_text(newer)
+    for verb in (["status"], ["results"], ["run", "tiny.yaml", "--workers", 0]):
+        said = call(*verb)
+        assert said.code == 2
+        assert "newer version" in said.err
+        assert str(path) in said.err
+    assert path.read_text() == newer
+
+
 VERBS = [["run", "tiny.yaml"], ["plan", "tiny.yaml"], ["status"], ["results"], ["report"],
          ["store", "ls"], ["store", "verify"], ["store", "gc"], ["show", "a"]]  # fmt: skip
 

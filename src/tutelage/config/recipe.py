@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,7 +56,7 @@ class Recipe:
                 done = (epoch - self.warmup) / max(1, self.epochs - self.warmup)
                 rate = peak * 0.5 * (1 + math.cos(math.pi * done))
             else:
-                rate = peak * self.schedule.factor ** sum(epoch >= decay for decay in decays)
+                rate = peak * self.schedule.factor ** bisect_right(decays, epoch)
             rates.append(rate)
         return rates
 

@@ -24,6 +24,7 @@ Epochs = Annotated[int, Field(ge=0, le=1_000_000)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Duration = Epochs | Fraction
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Beta = Annotated[float, Field(ge=0.0, le=1000.0)]  # beyond it a share is 0.5 and nothing else
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Mode = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}/[1-9][0-9]{0,5}$")]
@@ -190,11 +191,11 @@ class RecipeConfig(_Word):
     clip_norm: Positive | None = None
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     precision: Literal["fp32", "bf16"] | None = None
-    mixup: Weight | None = Field(
+    mixup: Beta | None = Field(
         default=None,
         description="two images are mixed, their shares drawn from Beta(mixup, mixup); 0: not",
     )
-    cutmix: Weight | None = Field(
+    cutmix: Beta | None = Field(
         default=None,
         description="a box of one image is pasted into another, their shares of the area drawn "
         "from Beta(cutmix, cutmix); 0: not",

@@ -10,6 +10,7 @@ import itertools
 import json
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +32,6 @@ from tutelage.store import DamageWarning, Record, Store, atomic_write, read_if_t
 from tutelage.study.plan import Node, Plan, make_plan, teacher_key, world_seeds
 
 MANIFEST_SCHEMA = 2
-_MANIFEST_KEYS = {"id", "name", "config", "device", "started", "created", "fingerprints"}
 _NO_IDENTITY = ("path", "source", "class_names")  # what of `data` says nothing of its pixels
 
 
@@ -91,7 +91,7 @@ class Context:
             path = store.folder("studies") / f"{manifest['id']}.json"
             if (earlier := _read_manifest(path)) is not None:  # its beginning stays known
                 manifest |= {key: earlier[key] for key in ("created", "versions", "machine")}
-            atomic_write(path, json.dumps(manifest, indent=1).encode())
+            atomic_write(path, _sealed(manifest))
         return cls(store, manifest)
 
     @classmethod
@@ -220,18 +220,27 @@ def list_manifests(store: Store) -> list[dict[str, Any]]:
     return sorted((m for m in read if m is not None), key=lambda manifest: manifest["started"])
 
 
+def _sealed(manifest: dict[str, Any]) -> bytes:
+    """A manifest as it is stored, with its checksum."""
+    seal = {"schema": MANIFEST_SCHEMA, "sha256": digest(manifest)}
+    return json.dumps(seal | {"manifest": manifest}, indent=1).encode()
+
+
 def _read_manifest(path: Path) -> dict[str, Any] | None:
     """A manifest; None when there is none, or none of this version, of which a warning tells."""
     data = read_if_there(path)
     if data is None:
         return None
-    try:
-        manifest = json.loads(data)
-        if manifest["schema"] == MANIFEST_SCHEMA and set(manifest) >= _MANIFEST_KEYS:
+    problem = "is damaged"
+    with suppress(ValueError, TypeError, KeyError):
+        document = json.loads(data)
+        schema, manifest = document["schema"], document["manifest"]
+        if type(schema) is int and schema > MANIFEST_SCHEMA:
+            raise UserError("this study was begun by a newer version of tutelage.",
+                            where=str(path), fix="Install it, or use another store.")  # fmt: skip
+        if schema == MANIFEST_SCHEMA and document["sha256"] == digest(manifest):
             return manifest
-        problem = f"is of another version of tutelage (schema {manifest['schema']})"
-    except (ValueError, TypeError, KeyError):
-        problem = "is damaged"
+        problem = "is of an older version" if schema != MANIFEST_SCHEMA else problem
     message = f"{path} {problem}; running its study again writes it anew and keeps its runs."
     warnings.warn(message, DamageWarning, stacklevel=3)
     return None
@@ -292,7 +301,6 @@ def _manifest(
     data = {key: value for key, value in form["data"].items() if key not in _NO_IDENTITY}
     identity = form | {"data": data}
     return {
-        "schema": MANIFEST_SCHEMA,
         # As JSON, because a canonical form would take 1 epoch and 1.0 of all epochs for the same.
         "id": digest([json.dumps(identity, sort_keys=True), fingerprints, device])[:16],
         "name": config.name,
