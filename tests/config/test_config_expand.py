@@ -11,6 +11,7 @@ from tutelage.config.expand import expand
 from tutelage.config.load import validate
 from tutelage.config.schema import LossConfig, Weights
 from tutelage.errors import UserError
+from tutelage.study.plan import make_plan
 
 LARGE = {"model": "plain-16-16"}
 
@@ -432,3 +433,24 @@ def test_what_a_claim_names_must_exist(expanded, keys, words):
 def test_no_condition_is_called_teacher(expanded):
     """Its runs would have the keys of teachers."""
     refused(expanded, "called teacher", conditions={"teacher": {}})
+
+
+def test_six_cooldown_stops_cost_at_most_1_6_times_one_long_run(parts):
+    at = {f"t{n}": {"of": "large", "stop": {"cooldown": n / 6}} for n in range(1, 7)}
+    config = validate(
+        parts | {"teachers": {"large": LARGE, **at}, "conditions": {}, "claims": {},
+                 "recipe": {"epochs": 60, "schedule": {"steps": [0.5]}}}
+    )  # fmt: skip
+    plan = make_plan(config, expand(config), ["0" * 64] * 2, "cpu")
+    ours = [n for n in plan.nodes.values() if n.replicate == 0 and n.training.name in at]
+    assert sorted(n.training.recipe.epochs for n in ours) == [16, 26, 36, 46, 56, 66]
+    assert sum(n.training.recipe.epochs - n.shared for n in ours) <= 1.6 * 60
+    stops = {name: teacher.stop for name, teacher in expand(config).teachers.items()}
+    assert stops["t3"] == "cooled down from epoch 30 (36 epochs)"
+
+
+def test_a_cooldown_beyond_the_training(expanded):
+    for stop in ({"cooldown": 11}, {"cooldown": 0}):
+        teachers = {"t": LARGE, "s": {"of": "t", "stop": stop}}
+        error = refused(expanded, "does not lie within the 10", teachers=teachers, conditions={})
+        assert error.where == "teachers.s.stop.cooldown"

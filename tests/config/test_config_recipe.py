@@ -255,3 +255,32 @@ def test_a_schedule_of_many_decays_is_made_at_once():
     rates = build_recipe(RecipeConfig(schedule=ScheduleConfig(mode="1/20000", factor=0.999))).rates()
     assert len(rates) == 20_000
     assert rates[1234] == pytest.approx(0.1 * 0.999**1234)
+
+
+# --- cooldown ------------------------------------------------------------------------------------
+
+
+def test_a_cooldown_is_constant_and_then_falls_linearly():
+    rates = recipe(epochs=10, schedule={"cooldown": 4}).rates()
+    assert rates[:6] == [0.1] * 6
+    assert rates[6:] == pytest.approx([0.1 * n / 5 for n in (4, 3, 2, 1)])
+    assert recipe(epochs=40, schedule={"cooldown": 0.1}).rates().count(0.1) == 36
+    assert recipe(epochs=5, schedule={"cooldown": 5}, warmup=2).rates() == pytest.approx(
+        [0.05, 0.1, 0.05, 0.1 * 2 / 6, 0.1 / 6]
+    )
+    refused({"epochs": 5, "schedule": {"cooldown": 6}}, words="cooldown of 6 epochs exceeds the 5")
+
+
+def test_a_recipe_cooled_down_follows_the_peak_rate_up_to_its_stop():
+    full = recipe(epochs=100, schedule={"steps": [0.3, 0.6]}, warmup=5)
+    stopped = full.cooled_down(40)
+    assert stopped.epochs == 50
+    assert stopped.rates()[:5] == full.rates()[:5]
+    assert stopped.rates()[5:40] == [0.1] * 35
+    assert stopped.rates()[40:] == pytest.approx([0.1 * n / 11 for n in range(10, 0, -1)])
+
+
+def test_a_compressed_cooldown_keeps_its_shape():
+    short = recipe(epochs=100, schedule={"cooldown": 0.2}).compressed(0.5)
+    assert short.epochs == 50
+    assert short.rates().count(0.1) == 40

@@ -13,6 +13,7 @@ from tutelage.config.recipe import build_recipe, resolve_duration
 from tutelage.config.schema import (
     ClaimConfig,
     ConditionConfig,
+    Duration,
     KdConfig,
     LossConfig,
     RecipeConfig,
@@ -75,7 +76,7 @@ def _teacher(
                 "stops a teacher that is already stopped or scaled.", where=f"{where}.stop"
             )
         training, at, stop = _stopped(config.stop, training, where)
-        if config.stop.compressed is not None:
+        if config.stop.compressed is not None or config.stop.cooldown is not None:
             training = replace(training, name=name, group=name)
         teacher = replace(
             teacher, reference=StateRef(training.name, at), training=training.name, stop=stop
@@ -123,16 +124,27 @@ def _stopped(
         how = stop.compressed if isinstance(stop.compressed, str) else f"{stop.compressed:g}"
         text = f"compressed {how} ({recipe.epochs} epochs)"
         return replace(training, recipe=recipe, until=until), "final", text
+    if stop.cooldown is not None:
+        epoch = _within(stop.cooldown, epochs, f"{where}.stop.cooldown")
+        recipe = training.recipe.cooled_down(epoch)
+        until = resolve_duration(training.until / epochs, recipe.epochs)
+        text = f"cooled down from epoch {epoch} ({recipe.epochs} epochs)"
+        return replace(training, recipe=recipe, until=until), "final", text
     if stop.truncated is not None:
-        epoch = resolve_duration(stop.truncated, epochs)
-        if not 1 <= epoch <= epochs:
-            raise UserError(
-                f"a stop after {epoch} epochs does not lie within the {epochs} trained.",
-                where=f"{where}.stop.truncated",
-            )
+        epoch = _within(stop.truncated, epochs, f"{where}.stop.truncated")
         at = epoch if epoch < epochs else "final"
         return training, at, f"truncated at epoch {epoch} of {epochs}"
     return training, "best", "best on validation"
+
+
+def _within(duration: Duration, epochs: int, where: str) -> int:
+    """The epoch of a stop, which lies within the training."""
+    epoch = resolve_duration(duration, epochs)
+    if not 1 <= epoch <= epochs:
+        raise UserError(
+            f"a stop after {epoch} epochs does not lie within the {epochs} trained.", where=where
+        )
+    return epoch
 
 
 @contextmanager

@@ -46,12 +46,16 @@ class Recipe:
         return sorted(resolve_duration(step, self.epochs) for step in self.schedule.steps or [])
 
     def rates(self) -> list[float]:
-        """The learning rate of each epoch. Warm-up rises linearly: lr * (e + 1) / warmup."""
+        """The learning rate of each epoch. Warm-up rises linearly: lr * (e + 1) / warmup; a
+        cooldown of n epochs falls linearly: lr * n / (n + 1), ..., lr / (n + 1)."""
         peak, decays = self.optimizer.lr, self.decays
+        tail = resolve_duration(self.schedule.cooldown or 0, self.epochs)
         rates = []
         for epoch in range(self.epochs):
             if epoch < self.warmup:
                 rate = peak * (epoch + 1) / self.warmup
+            elif epoch >= self.epochs - tail:
+                rate = peak * (self.epochs - epoch) / (tail + 1)
             elif self.schedule.cosine:
                 done = (epoch - self.warmup) / max(1, self.epochs - self.warmup)
                 rate = peak * 0.5 * (1 + math.cos(math.pi * done))
@@ -73,10 +77,28 @@ class Recipe:
         else:
             epochs = max(1, _round(how * self.epochs))
             steps: list[Duration] = [max(1, _round(step * how)) for step in self.decays]
-            schedule = self.schedule if self.schedule.cosine else ScheduleConfig(
-                steps=steps or None, factor=self.schedule.factor)  # fmt: skip
+            schedule = ScheduleConfig(steps=steps or None, factor=self.schedule.factor)
+            if self.schedule.cosine:
+                schedule = self.schedule
+            elif self.schedule.cooldown is not None:
+                tail = resolve_duration(self.schedule.cooldown, self.epochs)
+                schedule = ScheduleConfig(cooldown=_round(how * tail))
         warmup = _round(self.warmup * epochs / self.epochs)
         return replace(self, epochs=epochs, schedule=schedule, warmup=warmup)
+
+    def cooled_down(self, epoch: int) -> Recipe:
+        """The same recipe with its rate held constant for `epoch` epochs, and a tenth of its own
+        epochs after them in which the rate falls linearly.
+
+        Until then all such recipes are the same training: many stops cost one long training (the
+        trunk) and their short ends, and tell *when* a training stopped from *how high* its rate
+        still was.
+        """
+        tail = max(1, _round(0.1 * self.epochs))
+        warmup = min(self.warmup, epoch)
+        return replace(
+            self, epochs=epoch + tail, schedule=ScheduleConfig(cooldown=tail), warmup=warmup
+        )
 
 
 def _round(value: float) -> int:
@@ -151,6 +173,10 @@ def build_recipe(*layers: RecipeConfig | None) -> Recipe:
         cutmix=values.cutmix or 0.0,
         ema=values.ema or 0.0,
     )
+    tail = schedule.cooldown
+    if isinstance(tail, int) and tail > epochs:
+        raise UserError(f"a cooldown of {tail} epochs exceeds the {epochs} of the recipe.",
+                        fix="Lower it, or write it as a fraction such as 0.1.")  # fmt: skip
     late = [step for step in schedule.steps or [] if isinstance(step, int) and step >= epochs]
     if late:
         raise UserError(f"a decay at epoch {late[0]} lies beyond the {epochs} epochs.",

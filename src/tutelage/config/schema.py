@@ -169,11 +169,15 @@ class ScheduleConfig(Strict):
         default=None, description="n/N: a decay every n epochs, N epochs in all"
     )
     cosine: Literal[True] | None = None
+    cooldown: Duration | None = Field(
+        default=None, description="constant, then falling linearly over the last so many epochs"
+    )
 
     @model_validator(mode="after")
     def _single(self) -> ScheduleConfig:
-        if sum(value is not None for value in (self.steps, self.mode, self.cosine)) > 1:
-            raise ValueError("a schedule has one of steps, mode, cosine")
+        kinds = (self.steps, self.mode, self.cosine, self.cooldown)
+        if sum(value is not None for value in kinds) > 1:
+            raise ValueError("a schedule has one of steps, mode, cosine, cooldown")
         return self
 
 
@@ -265,6 +269,11 @@ class StopConfig(_Word):
     truncated: Duration | None = Field(
         default=None, description="a checkpoint of the full schedule"
     )
+    cooldown: Duration | None = Field(
+        default=None,
+        description="the full training's rate held constant up to here, then a tenth of its epochs "
+        "in which it falls to nothing",
+    )
     best_validation: Literal[True] | None = Field(
         default=None, description="ordinary early stopping"
     )
@@ -276,7 +285,7 @@ class StopConfig(_Word):
 
     @model_validator(mode="after")
     def _single(self) -> StopConfig:
-        _one_of(self, ("compressed", "truncated", "best_validation"), "stop")
+        _one_of(self, ("compressed", "truncated", "cooldown", "best_validation"), "stop")
         return self
 
 
