@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from tutelage.data.stream import normalise
 from tutelage.data.world import Split
 
+EVALUATED = 256
+"""Images that are evaluated in one pass."""
+
 
 def logits_of(
     model: nn.Module,
@@ -20,7 +23,7 @@ def logits_of(
     mean: NDArray[np.float32],
     std: NDArray[np.float32],
     device: torch.device | str = "cpu",
-    batch: int = 256,
+    batch: int = EVALUATED,
 ) -> NDArray[np.float32]:
     """The logits [N, C] of `model`, which is on `device`, on the images of `split`, in order.
 

@@ -1,35 +1,74 @@
-"""What a task is expected to cost. Rough: constants of one core, not yet measured per machine."""
+"""What a task is expected to cost, from the pace that this machine was measured to have."""
 
 from __future__ import annotations
 
-from tutelage.study.context import Context
-from tutelage.study.plan import COMPARE, Node
+from collections import Counter
+from math import ceil
 
-_STEP_SECONDS = 1.7e-3  # of a step of any network, whatever its size
-_MACS_PER_SECOND = 25e9  # multiply-adds in fp32 convolutions
-_COMPARE_SECONDS = 2e-3  # of one student with one reference
+from tutelage.config.chain import FUSED_GROUP
+from tutelage.data.views import Views, parse_views
+from tutelage.study.context import Context
+from tutelage.study.pace import Pace, Paces
+from tutelage.study.plan import COMPARE, Node
+from tutelage.teachers.signals import table_pays
+
+# What is not worth measuring; seconds of one core.
+_RUN = 0.15  # of a run: its network, its records and weights
+_COMPARE = 2e-3  # of one student with one reference
+_BATCH_BYTES = 1.5e-9  # of a byte of a batch's pixels, for its views and normalising
+_CONTENTION = 1.15  # how much longer everything takes with a worker on every core
 
 
 def predict(context: Context) -> dict[str, float]:
-    """Expected core-seconds of every task of the plan, shared epochs counted once."""
-    seconds = {key: _node_seconds(context, node) for key, node in context.plan.nodes.items()}
-    students = sum(node.role == "student" for node in context.plan.nodes.values())
+    """Expected core-seconds of every task of the plan, shared epochs counted once.
+
+    Networks whose pace is not known yet are timed, a second each.
+    """
+    paces, nodes = Paces(context.store), context.plan.nodes
+    data = context.manifest["data"]
+    shape, classes = tuple(data["shape"]), data["classes"]
+    by_node = {key: paces.of(node.start, shape, classes) for key, node in nodes.items()}
+    by_training = {node.training.name: by_node[key] for key, node in nodes.items()
+                   if node.role == "teacher"}  # fmt: skip
+    sizes = Counter(context.plan.cohort(key)[0] for key in nodes)
+    seconds = {}
+    for key, node in nodes.items():
+        taught = context.expanded.teachers.get(node.training.teacher or "")
+        teacher = by_training[taught.training] if taught else None
+        filled = sizes[context.plan.cohort(key)[0]]
+        seconds[key] = _CONTENTION * _seconds(context, node, by_node[key], teacher, filled)
+    students = sum(node.role == "student" for node in nodes.values())
     pairs = students * len(context.expanded.teachers) / context.plan.replicates
     for replicate in range(context.plan.replicates):
-        seconds[f"r{replicate}/{COMPARE}"] = 0.1 + pairs * _COMPARE_SECONDS
+        seconds[f"r{replicate}/{COMPARE}"] = 0.1 + pairs * _COMPARE
     return seconds
 
 
-def _node_seconds(context: Context, node: Node) -> float:
-    data, costs = context.manifest["data"], context.manifest["costs"]
+def _seconds(context: Context, node: Node, pace: Pace, teacher: Pace | None, cohort: int) -> float:
+    data, start = context.manifest["data"], node.start
     epochs = node.training.recipe.epochs - node.shared
-    steps = epochs * (data["train"] // node.start.batch_size)
-    # Forward and backward are three times the multiply-adds of a forward pass.
-    work = 3 * costs[node.training.model]["macs"] * steps * node.start.batch_size
-    if node.training.teacher is not None:
-        teacher = context.expanded.teachers[node.training.teacher]
-        model = context.expanded.trainings[teacher.training].model
-        # A table shared by the students of a replicate, at most one forward an epoch otherwise.
-        passes = min(epochs, 10) / context.config.replicates.students
-        work += costs[model]["macs"] * passes * data["train"]
-    return 0.1 + steps * _STEP_SECONDS + work / _MACS_PER_SECOND
+    steps = epochs * (data["train"] // start.batch_size)
+    step = pace.step
+    if start.stepper == "fused":  # a step of a group that is not full costs the same
+        step *= ceil(cohort / FUSED_GROUP) / cohort
+    height, width, channels = data["shape"]
+    step += start.batch_size * height * width * channels * _BATCH_BYTES
+    evaluated = epochs * data["validation"] + data["train"] + data["validation"] + data["test"]
+    heard = 0.0
+    if teacher is not None:
+        heard = teacher.image * data["train"] * _passes(context, node, epochs)
+    return _RUN + steps * step + evaluated * pace.image + heard
+
+
+def _passes(context: Context, node: Node, epochs: int) -> float:
+    """How often the teacher sees the training images for one run, which may share a table."""
+    views, data = parse_views(node.start.views), context.manifest["data"]
+    mixes = node.start.mixup or node.start.cutmix
+    if isinstance(views, Views) and not mixes and table_pays(
+        views.count, data["train"], data["classes"], epochs
+    ):  # fmt: skip
+        taught = sum(
+            t.teacher == node.training.teacher for t in context.expanded.conditions.values()
+        )
+        return views.count / (max(1, taught) * context.config.replicates.students)
+    return epochs

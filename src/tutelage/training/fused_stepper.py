@@ -14,14 +14,13 @@ from tutelage.config.chain import EpochStep, Start
 from tutelage.data.stream import Batch, normalise
 from tutelage.data.world import World
 from tutelage.losses import kd_by_image
+from tutelage.models.predict import EVALUATED
 from tutelage.training.fused import FlatSgd, FusedNetwork, stack_images
 from tutelage.training.stepper import Signal
 from tutelage.training.trainee import Trainee
 
 _LOSSES = {"kd": kd_by_image}
 """Losses that are means over images, by the name of their configuration."""
-
-_EVALUATED = 256  # images a pass
 
 
 class FusedStepper:
@@ -91,7 +90,7 @@ class FusedStepper:
         module = self.network.module.eval()
         parts = []
         most = max(len(world.validation) for world in worlds)
-        for start in range(0, most, _EVALUATED):
+        for start in range(0, most, EVALUATED):
             images = [_part(world, start) for world in worlds]
             parts.append(module(stack_images(images))[: len(worlds)])
         whole = torch.cat(parts, dim=1).numpy()
@@ -110,7 +109,7 @@ class FusedStepper:
 
 def _part(world: World, start: int) -> Tensor:
     """Some validation images as the network takes them, filled up to one size with black."""
-    pixels = np.array(world.validation.images[start : start + _EVALUATED])
-    short = _EVALUATED - len(pixels)
+    pixels = np.array(world.validation.images[start : start + EVALUATED])
+    short = EVALUATED - len(pixels)
     padded = np.concatenate([pixels, np.zeros((short, *pixels.shape[1:]), np.uint8)])
     return normalise(torch.from_numpy(padded), world.mean, world.std)

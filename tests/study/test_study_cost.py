@@ -1,0 +1,74 @@
+"""Predicted costs: paces measured once, and what they add up to."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tutelage.api import Study
+from tutelage.study import cost, pace
+from tutelage.study.cost import predict
+from tutelage.study.pace import Pace, Paces
+
+
+@pytest.fixture
+def paces(monkeypatch):
+    """What is measured, without measuring: a step of 1 ms, an image of 10 us."""
+    measured = []
+
+    def measure(start, shape, classes):
+        measured.append((start.model, tuple(shape)))
+        return Pace(step=1e-3, image=1e-5)
+
+    monkeypatch.setattr(pace, "_measure", measure)
+    return measured
+
+
+def prepared(parts, tmp_path, **recipe):
+    parts["recipe"] |= recipe
+    return Study(**parts).prepare(tmp_path / "store", device="cpu")
+
+
+def test_each_network_is_timed_once_and_remembered(parts, tmp_path, paces):
+    context = prepared(parts, tmp_path)
+    first = predict(context)
+    assert sorted(paces) == [("plain-4-4", (8, 8, 1)), ("plain-8-8", (8, 8, 1))]
+    assert predict(context) == first
+    assert len(paces) == 2
+    (path,) = (context.store.root / "cache" / "pace").iterdir()
+    path.write_text("{")
+    assert predict(context) == first  # what is damaged is timed again
+    assert len(paces) == 4
+    assert len(json.loads(path.read_text())) == 2
+
+
+def test_a_run_costs_its_steps_its_evaluations_and_what_it_hears(parts, tmp_path, paces):
+    parts["teachers"] = {"large": {"model": "plain-32-32"}}
+    parts["conditions"] = {"kd": {"teacher": "large", "student": {"model": "plain-20-20"}}}
+    parts["claims"] = {}
+    context = prepared(parts, tmp_path, epochs=20)
+    found = {key: seconds / cost._CONTENTION for key, seconds in predict(context).items()}
+    steps, data = 20 * 4, context.manifest["data"]
+    evaluated = 20 * 50 + 100 + 50 + data["test"]
+    alone = 0.15 + steps * (1e-3 + 25 * 64 * 1.5e-9) + evaluated * 1e-5
+    assert found["r0/teacher/large"] == pytest.approx(alone)
+    # Nine views of 100 images, looked up in a table by one student.
+    assert found["r0/kd/s0"] == pytest.approx(alone + 900e-5)
+
+
+def test_shared_epochs_cost_nothing_and_groups_share_their_steps(parts, tmp_path, paces):
+    context = prepared(parts, tmp_path, epochs=40)
+    found = predict(context)
+    assert found["r0/eskd/s0"] < found["r0/kd/large/s0"]
+    cohorts = {key: context.plan.cohort(key) for key in context.plan.nodes}
+    assert {most for _, most in cohorts.values()} == {8}
+    assert cohorts["r0/teacher/small"] == cohorts["r1/kd/early/s0"]
+    assert cohorts["r0/teacher/small"] != cohorts["r0/teacher/large"]
+
+
+def test_real_paces_are_sane(parts, tmp_path):
+    context = prepared(parts, tmp_path)
+    node = context.node("r0/teacher/large")
+    found = Paces(context.store).of(node.start, (8, 8, 1), 10)
+    assert 1e-5 < found.image * 256 < found.step < 1.0
