@@ -11,7 +11,7 @@ from tutelage.data.world import make_world
 from tutelage.models.build import build_model
 from tutelage.models.predict import logits_of
 from tutelage.store import Store
-from tutelage.training.run import train_run
+from tutelage.training.loop import train_run
 from tutelage.training.trainee import load_weights
 
 torch.set_num_threads(1)
