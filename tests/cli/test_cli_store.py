@@ -128,8 +128,11 @@ def test_gc_says_what_it_removes(call, cluttered, copied):
 
 
 def test_gc_of_what_was_set_aside(call, cluttered, copied):
+    cached = [path for path in (copied / "cache").rglob("*") if path.is_file()]
     said = call("store", "gc", "--damaged", "--cache")
-    assert str(copied / "damaged" / "ab.1234.json") in said.out
-    assert "2 files" in said.out
+    for path in [copied / "damaged" / "ab.1234.json", *cached]:
+        assert str(path) in said.out
+        assert not path.exists()
+    assert f"{2 + len(cached)} files" in said.out
     assert list((copied / "damaged").iterdir()) == []
     assert call("store", "verify").code == 0

@@ -38,6 +38,9 @@ OTHER_START = {
     "clip_norm": 1.0,
     "label_smoothing": 0.1,
     "precision": "bf16",
+    "mixup": 0.2,
+    "cutmix": 1.0,
+    "ema": 0.99,
     "stepper": "fused",
     "device": "cuda",
 }
@@ -129,7 +132,7 @@ def test_the_chain_is_the_formula_of_its_docstring():
         text = json.dumps(value, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
-    versions = {"data": 1, "models": 1, "training": 1}
+    versions = {name: RESULTS_VERSION[name] for name in ("data", "models", "training")}
     first = sha({"start": START.form(), "results_version": versions})
     second = sha([first, 1, TAUGHT.form()])
     third = sha([second, 2, {"lr": 0.1, "ce_weight": 1}])  # 1.0 is written as 1

@@ -216,7 +216,7 @@ def test_a_damaged_checkpoint_is_told_and_the_run_begins_earlier(finished, tmp_p
 
 @pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_table_of_a_teacher_s_logits_changes_no_student(finished, disturbed, how):
-    tables = list((disturbed / "cache" / "tables").glob("*"))
+    tables = list((disturbed / "cache" / "logits").glob("*"))
     assert tables
     for path in tables:
         damage(path, how)

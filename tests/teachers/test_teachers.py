@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +11,14 @@ from scipy.special import log_softmax
 from torch import nn
 
 from tutelage.config.schema import DataConfig
+from tutelage.data.mixing import Mixer
 from tutelage.data.sources import load_source
 from tutelage.data.stream import Stream
 from tutelage.data.views import parse_views
 from tutelage.data.world import make_world
 from tutelage.models.build import build_model
 from tutelage.store import Store
+from tutelage.teachers.bank import Bank, cheapest
 from tutelage.teachers.scaling import (
     LEAST,
     MOST,
@@ -22,7 +26,14 @@ from tutelage.teachers.scaling import (
     entropy_matched_factor,
     mean_entropy,
 )
-from tutelage.teachers.signals import LiveSignal, Table, TableSignal, freeze, table_pays
+from tutelage.teachers.signals import (
+    EpochSignal,
+    LiveSignal,
+    ScaledSignal,
+    Table,
+    TableSignal,
+    freeze,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -101,26 +112,29 @@ def test_freeze_reaches_dropout():
     assert torch.equal(model(x), model(x))
 
 
+def stream_of(world, views, mixer=None):
+    return Stream(world.train, views, 50, 3, world.mean, world.std, mixer=mixer)
+
+
 def test_table_and_network_say_the_same_bit_for_bit(world, tmp_path):
-    views, store = parse_views("shift-1"), Store.open(tmp_path / "s")
+    views, bank = parse_views("shift-1"), Bank(Store.open(tmp_path / "s"))
     model = build_model("plain-8-8", world.shape, world.classes, 0)
-    table = Table(store, "w" * 8, world, views, "cpu").load(model)
+    table = Table(bank, "w" * 8, world, views, "cpu").load(model)
     assert table.shape == (9, 130, 10)
-    live, looked_up = LiveSignal(model, 0.7), TableSignal(table, 0.7)
-    stream = Stream(world.train, views, 50, 3, world.mean, world.std)
+    live, looked_up = (ScaledSignal(s, 0.7) for s in (LiveSignal(model), TableSignal(table)))
     for epoch in range(3):
-        for batch in stream.epoch(epoch):
+        for batch in stream_of(world, views).epoch(epoch):
             assert torch.equal(live(batch), looked_up(batch))
 
 
 def test_a_table_is_computed_once_and_a_damaged_one_again(world, tmp_path):
-    views, store = parse_views("shift-1"), Store.open(tmp_path / "s")
+    views, bank = parse_views("shift-1"), Bank(Store.open(tmp_path / "s"))
     model = build_model("plain-4-4", world.shape, world.classes, 0)
-    table = Table(store, "w" * 8, world, views, "cpu")
+    table = Table(bank, "w" * 8, world, views, "cpu")
     first = table.load(model)
     nothing = nn.Module()  # cannot be called: a second computation would fail
     assert torch.equal(table.load(nothing), first)
-    path = next((store.root / "cache" / "tables").iterdir())
+    path = next((bank.store.root / "cache" / "logits").iterdir())
     whole = path.read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
@@ -130,9 +144,81 @@ def test_a_table_is_computed_once_and_a_damaged_one_again(world, tmp_path):
         assert path.read_bytes() == whole
 
 
-def test_a_table_pays_where_views_are_fewer_than_epochs():
-    few, many = parse_views("shift-1").count, parse_views("crop-4-flip").count
-    assert table_pays(few, 500, 10, epochs=9)
-    assert not table_pays(few, 500, 10, epochs=8)
-    assert not table_pays(many, 500, 10, epochs=161)
-    assert not table_pays(many, 50_000_000, 1000, epochs=1000)
+class Counted:
+    """A network that counts the images that it is shown."""
+
+    def __init__(self, model):
+        self.model, self.images = model, 0
+        self.model.register_forward_hook(self._count)
+
+    def _count(self, module, inputs, output):
+        self.images += len(output)
+
+
+@pytest.mark.parametrize("mixer", [None, Mixer(mixup=0.5)])
+def test_an_epoch_is_asked_of_the_network_once_and_then_read(world, tmp_path, mixer):
+    bank, views = Bank(Store.open(tmp_path / "s")), parse_views("crop-2-flip")
+    model = build_model("plain-8-8", world.shape, world.classes, 0)
+    live, counted = LiveSignal(model), Counted(model)
+
+    def signal():
+        stream = stream_of(world, views, mixer)
+        return EpochSignal(LiveSignal(model), bank, "teacher and stream", 130, 10, stream)
+
+    first, second = signal(), signal()
+    for epoch in (0, 1, 0):
+        for batch in stream_of(world, views, mixer).epoch(epoch):
+            expected = live(batch)
+            assert torch.equal(first(batch), expected)
+            assert torch.equal(first(batch), expected)
+    asked = counted.images
+    for epoch in (1, 0):
+        for batch in stream_of(world, views, mixer).epoch(epoch):
+            seen = second(batch)
+            images = counted.images
+            assert images == asked  # the file answered
+            assert torch.equal(seen, live(batch))
+            asked = counted.images
+
+
+def test_an_epoch_that_was_left_half_way_is_asked_again(world, tmp_path):
+    bank, views = Bank(Store.open(tmp_path / "s")), parse_views("flip")
+    model = build_model("plain-4-4", world.shape, world.classes, 0)
+    live = LiveSignal(model)
+    left = EpochSignal(live, bank, "k", 130, 10, stream_of(world, views))
+    left(next(stream_of(world, views).epoch(0)))
+    assert not (bank.store.root / "cache" / "logits").exists() or not list(
+        (bank.store.root / "cache" / "logits").iterdir()
+    )
+    again = EpochSignal(live, bank, "k", 130, 10, stream_of(world, views))
+    for batch in stream_of(world, views).epoch(0):
+        assert torch.equal(again(batch), live(batch))
+
+
+def test_what_was_used_longest_ago_goes_first(tmp_path):
+    store = Store.open(tmp_path / "s")
+    bank = Bank(store, most_bytes=3000)
+    kept = {name: np.full((40, 10), number, np.float16) for number, name in enumerate("abc")}
+    now = 1_700_000_000
+    for number, (name, logits) in enumerate(kept.items()):
+        bank.keep(name, logits)  # about 960 bytes each
+        os.utime(store.cache_file("logits", f"{name}.npy"), (now + number, now + number))
+    assert np.array_equal(bank.load("a", (40, 10)), kept["a"])  # used just now
+    bank.keep("d", kept["a"])
+    assert bank.load("b", (40, 10)) is None
+    assert all(bank.load(name, (40, 10)) is not None for name in "acd")
+    assert bank.load("a", (10, 40)) is None
+
+
+def test_the_cheapest_way_to_ask():
+    def how(views=9, epochs=30, seeds=1, listeners=1, images=500):
+        return cheapest(views, images, 10, epochs=epochs, seeds=seeds, listeners=listeners)
+
+    assert how(views=9, epochs=9) == "table"
+    assert how(views=9, epochs=8) == "live"
+    assert how(views=9, epochs=3, seeds=3) == "table"
+    assert how(views=162, epochs=60, listeners=4) == "epochs"
+    assert how(views=162, epochs=60, seeds=3, listeners=4) == "table"
+    assert how(views=None, epochs=200, seeds=5, listeners=2) == "epochs"
+    assert how(views=None, epochs=200, seeds=5) == "live"
+    assert how(views=162, epochs=1000, images=50_000_000) == "live"  # too large for a table

@@ -27,8 +27,8 @@ class Batch:
 
     `index` int64 [B] are positions in the split, `view` int64 [B] which view of each image;
     `pixels` uint8 [B, H, W, C] are those views and `images` float32 [B, C, H, W] the same,
-    normalised, in channels_last memory; `labels` int64 [B]. Where images are mixed, `pixels` and
-    `images` hold the mixture, and `mixed` says of what.
+    normalised, in channels_last memory; `labels` int64 [B]; `epoch` is the one it belongs to. Where
+    images are mixed, `pixels` and `images` hold the mixture, and `mixed` says of what.
     """
 
     index: Tensor
@@ -36,6 +36,7 @@ class Batch:
     pixels: Tensor
     images: Tensor
     labels: Tensor
+    epoch: int = 0
     mixed: Mixed | None = None
 
 
@@ -114,16 +115,16 @@ class Stream:
         lots = np.random.Generator(np.random.PCG64([self.seed, epoch, 1]))
         for start in range(0, used, self._at_once):
             part = slice(start, start + self._at_once)
-            for batch in self._batches(index[part], view[part]):
+            for batch in self._batches(index[part], view[part], epoch):
                 yield batch if self.mixer is None else self._mix(batch, self.mixer, lots)
 
-    def _batches(self, index: Tensor, view: Tensor) -> Iterator[Batch]:
+    def _batches(self, index: Tensor, view: Tensor, epoch: int) -> Iterator[Batch]:
         pixels = self.views.apply(self._pixels.index_select(0, index), view)
         images = normalise(pixels, self._mean, self._std)
         labels = self._labels.index_select(0, index)
         parts = (whole.split(self.batch_size) for whole in (index, view, pixels, images, labels))
         for fields in zip(*parts, strict=True):
-            yield Batch(*fields)
+            yield Batch(*fields, epoch=epoch)
 
     def _mix(self, batch: Batch, mixer: Mixer, lots: np.random.Generator) -> Batch:
         pixels, mixed = mixer.mix(batch.pixels, batch.labels, lots)

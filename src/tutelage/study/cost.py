@@ -6,11 +6,10 @@ from collections import Counter
 from math import ceil
 
 from tutelage.config.chain import FUSED_GROUP
-from tutelage.data.views import Views, parse_views
 from tutelage.study.context import Context
+from tutelage.study.hearing import Hearings
 from tutelage.study.pace import Pace, Paces
 from tutelage.study.plan import COMPARE, Node
-from tutelage.teachers.signals import table_pays
 
 # What is not worth measuring; seconds of one core.
 _RUN = 0.15  # of a run: its network, its records and weights
@@ -31,12 +30,15 @@ def predict(context: Context) -> dict[str, float]:
     by_training = {node.training.name: by_node[key] for key, node in nodes.items()
                    if node.role == "teacher"}  # fmt: skip
     sizes = Counter(context.plan.cohort(key)[0] for key in nodes)
+    hearings = Hearings(context)
     seconds = {}
     for key, node in nodes.items():
-        taught = context.expanded.teachers.get(node.training.teacher or "")
-        teacher = by_training[taught.training] if taught else None
-        filled = sizes[context.plan.cohort(key)[0]]
-        seconds[key] = _CONTENTION * _seconds(context, node, by_node[key], teacher, filled)
+        own = _seconds(context, node, by_node[key], sizes[context.plan.cohort(key)[0]])
+        if node.training.teacher is not None:
+            teacher = by_training[context.expanded.teachers[node.training.teacher].training]
+            heard = hearings.of(node)
+            own += teacher.image * data["train"] * heard.passes / heard.listeners
+        seconds[key] = _CONTENTION * own
     students = sum(node.role == "student" for node in nodes.values())
     pairs = students * len(context.expanded.teachers) / context.plan.replicates
     for replicate in range(context.plan.replicates):
@@ -44,7 +46,8 @@ def predict(context: Context) -> dict[str, float]:
     return seconds
 
 
-def _seconds(context: Context, node: Node, pace: Pace, teacher: Pace | None, cohort: int) -> float:
+def _seconds(context: Context, node: Node, pace: Pace, cohort: int) -> float:
+    """What a run costs by itself, one of `cohort` that can be trained together."""
     data, start = context.manifest["data"], node.start
     epochs = node.training.recipe.epochs - node.shared
     steps = epochs * (data["train"] // start.batch_size)
@@ -54,21 +57,4 @@ def _seconds(context: Context, node: Node, pace: Pace, teacher: Pace | None, coh
     height, width, channels = data["shape"]
     step += start.batch_size * height * width * channels * _BATCH_BYTES
     evaluated = epochs * data["validation"] + data["train"] + data["validation"] + data["test"]
-    heard = 0.0
-    if teacher is not None:
-        heard = teacher.image * data["train"] * _passes(context, node, epochs)
-    return _RUN + steps * step + evaluated * pace.image + heard
-
-
-def _passes(context: Context, node: Node, epochs: int) -> float:
-    """How often the teacher sees the training images for one run, which may share a table."""
-    views, data = parse_views(node.start.views), context.manifest["data"]
-    mixes = node.start.mixup or node.start.cutmix
-    if isinstance(views, Views) and not mixes and table_pays(
-        views.count, data["train"], data["classes"], epochs
-    ):  # fmt: skip
-        taught = sum(
-            t.teacher == node.training.teacher for t in context.expanded.conditions.values()
-        )
-        return views.count / (max(1, taught) * context.config.replicates.students)
-    return epochs
+    return _RUN + steps * step + evaluated * pace.image

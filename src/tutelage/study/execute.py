@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from tutelage.config.canonical import digest
 from tutelage.config.design import Reference, ScaledRef
 from tutelage.data.views import Views, parse_views
 from tutelage.data.world import World
@@ -24,12 +25,14 @@ from tutelage.models.predict import logits_of
 from tutelage.provenance import provenance
 from tutelage.store import Record
 from tutelage.study.context import Context, Diverged, Resolved
+from tutelage.study.hearing import Hearings
 from tutelage.study.plan import COMPARE, Node
 from tutelage.study.progress import is_trained
+from tutelage.teachers.bank import Bank
 from tutelage.teachers.scaling import calibrated_factor, entropy_matched_factor
-from tutelage.teachers.signals import LiveSignal, Table, TableSignal, table_pays
+from tutelage.teachers.signals import EpochSignal, LiveSignal, ScaledSignal, Table, TableSignal
 from tutelage.training.loop import Stopped, never, train
-from tutelage.training.run import CHECKPOINT_SECONDS, Run
+from tutelage.training.run import CHECKPOINT_SECONDS, Run, make_stream
 from tutelage.training.stepper import Signal
 from tutelage.training.trainee import load_weights
 
@@ -160,19 +163,21 @@ def _evaluate(context: Context, node: Node) -> Outcome:
 
 
 def _signal(context: Context, teacher: Resolved, node: Node, world: World) -> Signal:
-    device, views = node.start.device, parse_views(node.start.views)
-    model = _load(context, teacher.model, teacher.weights, world).to(device)
-    heard = sum(step.distils for step in node.training.steps(teacher.identity))
-    mixes = node.start.mixup or node.start.cutmix
-    # A table holds the views of single images: neither mixtures nor views without number.
-    if (
-        isinstance(views, Views)
-        and not mixes
-        and table_pays(views.count, len(world.train.labels), world.classes, heard)
-    ):
-        table = Table(context.store, teacher.weights, world, views, device)
-        return TableSignal(table.load(model), teacher.factor)
-    return LiveSignal(model, teacher.factor)
+    """What a run hears of its teacher, in the way that asks the teacher least."""
+    start, bank = node.start, Bank(context.store)
+    model = _load(context, teacher.model, teacher.weights, world).to(start.device)
+    signal: LiveSignal | TableSignal | EpochSignal = LiveSignal(model)
+    how, views = Hearings(context).of(node).how, parse_views(start.views)
+    if how == "table" and isinstance(views, Views):
+        table = Table(bank, teacher.weights, world, views, start.device)
+        signal = TableSignal(table.load(model))
+    elif how == "epochs":
+        stream = make_stream(start, world)
+        parts = [world.training_fingerprint, start.views, start.batch_size, start.stream_seed]
+        key = digest([teacher.weights, *parts, start.mixup, start.cutmix, start.device])
+        images = len(world.train)
+        signal = EpochSignal(LiveSignal(model), bank, key, images, world.classes, stream)
+    return ScaledSignal(signal, teacher.factor)
 
 
 def _load(context: Context, model: str, weights: str, world: World) -> torch.nn.Module:

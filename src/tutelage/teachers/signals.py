@@ -1,16 +1,12 @@
 """Signals: from a batch of views to the teacher's logits.
 
-A teacher's logits are rounded through fp16 whether they come from the network or from a table, so
-that both give the same student. A table is worth its room when views are few: it costs one forward
-pass for each view of each image, a live teacher one for each image of each epoch.
+A teacher's logits are rounded through fp16 whether they come from the network or from a bank, and
+computed so that an image's do not depend on its neighbours: every signal gives the same student.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,39 +14,14 @@ from torch import Tensor, nn
 
 from tutelage.config.canonical import digest
 from tutelage.config.chain import RESULTS_VERSION
-from tutelage.data.stream import Batch, normalise
+from tutelage.data.stream import Batch, Stream, normalise
 from tutelage.data.views import Views
 from tutelage.data.world import World
 from tutelage.models.predict import padded_forward
-from tutelage.store import Store, atomic_write, read_if_there
+from tutelage.teachers.bank import Bank
 
 _CHUNK = 64  # images a forward pass: one size, whatever the batch, keeps its bits
-_MOST_BYTES = 512 * 2**20
 _FP16_MOST = 65504.0
-_CHECKSUM_BYTES = hashlib.sha256().digest_size
-
-
-class LiveSignal:
-    """Asks the teacher's network for every batch. The network is frozen, in eval mode."""
-
-    def __init__(self, model: nn.Module, factor: float = 1.0) -> None:
-        self.model, self.factor = freeze(model), factor
-
-    @torch.no_grad()
-    def __call__(self, batch: Batch) -> Tensor:
-        """Logits [B, classes] of the batch's views, fp32."""
-        return _half(padded_forward(self.model, batch.images, _CHUNK)).float() * self.factor
-
-
-class TableSignal:
-    """Looks the logits up in a table [views, images, classes] of fp16."""
-
-    def __init__(self, table: Tensor, factor: float = 1.0) -> None:
-        self.table, self.factor = table, factor
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """Logits [B, classes] of the batch's views, fp32."""
-        return self.table[batch.view, batch.index].float() * self.factor
 
 
 def freeze(model: nn.Module) -> nn.Module:
@@ -60,38 +31,107 @@ def freeze(model: nn.Module) -> nn.Module:
     return model
 
 
-def table_pays(count: int, images: int, classes: int, epochs: int) -> bool:
-    """Whether a table of `count` views costs less than asking the teacher in each of `epochs`."""
-    return count <= epochs and count * images * classes * 2 <= _MOST_BYTES
+class LiveSignal:
+    """Asks the teacher's network for every batch. The network is frozen, in eval mode."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = freeze(model)
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> Tensor:
+        """Logits [B, classes] of the batch's views, fp32."""
+        return _half(padded_forward(self.model, batch.images, _CHUNK)).float()
+
+
+class TableSignal:
+    """Looks the logits up in a table [views, images, classes] of fp16."""
+
+    def __init__(self, table: Tensor) -> None:
+        self.table = table
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Logits [B, classes] of the batch's views, fp32."""
+        return self.table[batch.view, batch.index].float()
+
+
+class ScaledSignal:
+    """Another signal with its logits multiplied by one factor."""
+
+    def __init__(self, signal: TableSignal | EpochSignal | LiveSignal, factor: float) -> None:
+        self.signal, self.factor = signal, factor
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Logits [B, classes] of the batch's views, fp32."""
+        return self.signal(batch) * self.factor
+
+
+@dataclass(eq=False)
+class EpochSignal:
+    """Logits of one stream, epoch by epoch: asked of the network once, then read from the bank.
+
+    Whoever comes first through an epoch asks the network and leaves the logits [images, classes]
+    of the epoch behind; `key` names teacher and stream.
+    """
+
+    live: LiveSignal
+    bank: Bank
+    key: str
+    images: int
+    classes: int
+    stream: Stream
+    _epoch: int = -1
+    _logits: Tensor = field(default_factory=lambda: torch.empty(0))
+    _known: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Logits [B, classes] of the batch's views, fp32."""
+        if batch.epoch != self._epoch:
+            self._open(batch.epoch)
+        index = batch.index.cpu()
+        if not self._known[index.numpy()].all():
+            self._logits[index] = self.live(batch).half().cpu()
+            self._known[index.numpy()] = True
+            if self._known.sum() == self.stream.batches_per_epoch * self.stream.batch_size:
+                self.bank.keep(self._name(batch.epoch), self._logits.numpy())
+        return self._logits[index].to(batch.images.device).float()
+
+    def _open(self, epoch: int) -> None:
+        shape = (self.images, self.classes)
+        kept = self.bank.load(self._name(epoch), shape)
+        self._epoch = epoch
+        if kept is None:
+            self._logits = torch.zeros(shape, dtype=torch.float16)
+        else:
+            self._logits = torch.from_numpy(np.array(kept))
+        self._known = np.full(self.images, kept is not None)
+
+    def _name(self, epoch: int) -> str:
+        return digest(["epoch", RESULTS_VERSION, self.key, epoch])
 
 
 @dataclass(frozen=True)
 class Table:
-    """Where the logits of one teacher on all views of one training set are kept."""
+    """The logits of one teacher on all views of one training set, in a bank."""
 
-    store: Store
+    bank: Bank
     weights: str
     world: World
     views: Views
     device: str
 
     def load(self, model: nn.Module) -> Tensor:
-        """The table [views, images, classes], fp16; computed and written by whoever is first."""
+        """The table [views, images, classes], fp16; computed and kept by whoever is first."""
         parts = [self.weights, self.world.training_fingerprint, self.views.name, self.device]
         key = digest(["table", RESULTS_VERSION, *parts])
-        path = self.store.cache_file("tables", f"{key}.table")
         shape = (self.views.count, len(self.world.train.labels), self.world.classes)
-        table = _read(path, shape)
+        table = self.bank.load(key, shape)
         if table is None:
-            with self.store.lock(f"table-{key}"):
-                table = _read(path, shape)
+            with self.bank.lock(key):
+                table = self.bank.load(key, shape)
                 if table is None:
                     table = self._compute(freeze(model))
-                    buffer = io.BytesIO()
-                    np.save(buffer, table, allow_pickle=False)
-                    data = buffer.getvalue()
-                    atomic_write(path, data + hashlib.sha256(data).digest())
-        return torch.from_numpy(table).to(self.device)
+                    self.bank.keep(key, table)
+        return torch.from_numpy(np.array(table)).to(self.device)
 
     @torch.no_grad()
     def _compute(self, model: nn.Module) -> np.ndarray:
@@ -109,13 +149,3 @@ class Table:
 
 def _half(logits: Tensor) -> Tensor:
     return logits.clamp(-_FP16_MOST, _FP16_MOST).half()
-
-
-def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The table in `path`, or None when it is missing or not what was written."""
-    whole = read_if_there(path) or b""
-    data, checksum = whole[:-_CHECKSUM_BYTES], whole[-_CHECKSUM_BYTES:]
-    if hashlib.sha256(data).digest() != checksum:
-        return None
-    table = np.load(io.BytesIO(data), allow_pickle=False)
-    return table if table.shape == shape and table.dtype == np.float16 else None

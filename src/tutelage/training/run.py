@@ -51,10 +51,7 @@ class Run:
     ) -> None:
         start = trajectory.start
         self.store, self.trajectory, self.world, self.signals = store, trajectory, world, signals
-        self.stream = Stream(
-            world.train, parse_views(start.views), start.batch_size, start.stream_seed,
-            world.mean, world.std, start.device, _mixer(start),
-        )  # fmt: skip
+        self.stream = make_stream(start, world)
         model = build_model(start.model, world.shape, world.classes, start.init_seed)
         model.to(start.device)
         average = WeightAverage(model, start.ema) if start.ema else None
@@ -162,5 +159,10 @@ class Run:
         return Record("run", self.trajectory.id, result, provenance(start.device), timing)
 
 
-def _mixer(start: Start) -> Mixer | None:
-    return Mixer(start.mixup, start.cutmix) if start.mixup or start.cutmix else None
+def make_stream(start: Start, world: World) -> Stream:
+    """The stream of batches that a training sees."""
+    mixer = Mixer(start.mixup, start.cutmix) if start.mixup or start.cutmix else None
+    return Stream(
+        world.train, parse_views(start.views), start.batch_size, start.stream_seed,
+        world.mean, world.std, start.device, mixer,
+    )  # fmt: skip
