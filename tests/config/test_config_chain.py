@@ -38,6 +38,7 @@ OTHER_START = {
     "clip_norm": 1.0,
     "label_smoothing": 0.1,
     "precision": "bf16",
+    "teacher_precision": "bf16",
     "mixup": 0.2,
     "cutmix": 1.0,
     "ema": 0.99,

@@ -32,6 +32,7 @@ from tutelage.teachers.signals import (
     ScaledSignal,
     Table,
     TableSignal,
+    fold,
     freeze,
 )
 
@@ -116,12 +117,14 @@ def stream_of(world, views, mixer=None):
     return Stream(world.train, views, 50, 3, world.mean, world.std, mixer=mixer)
 
 
-def test_table_and_network_say_the_same_bit_for_bit(world, tmp_path):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_table_and_network_say_the_same_bit_for_bit(world, tmp_path, precision):
     views, bank = parse_views("shift-1"), Bank(Store.open(tmp_path / "s"))
-    model = build_model("plain-8-8", world.shape, world.classes, 0)
-    table = Table(bank, "w" * 8, world, views, "cpu").load(model)
+    model = build_model("wrn-10-1", world.shape, world.classes, 0)
+    table = Table(bank, "w" * 8, world, views, "cpu", precision).load(model)
     assert table.shape == (9, 130, 10)
-    live, looked_up = (ScaledSignal(s, 0.7) for s in (LiveSignal(model), TableSignal(table)))
+    signals = LiveSignal(model, precision), TableSignal(table)
+    live, looked_up = (ScaledSignal(signal, 0.7) for signal in signals)
     for epoch in range(3):
         for batch in stream_of(world, views).epoch(epoch):
             assert torch.equal(live(batch), looked_up(batch))
@@ -142,6 +145,37 @@ def test_a_table_is_computed_once_and_a_damaged_one_again(world, tmp_path):
         path.write_bytes(damaged)
         assert torch.equal(table.load(model), first)
         assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("name", ["wrn-10-1", "resnet-8", "densenet-bc-10-6", "vgg-8", "plain-6-7"])
+def test_a_folded_teacher_says_the_same_up_to_rounding(world, name):
+    model = build_model(name, world.shape, world.classes, 0)
+    images = next(stream_of(world, parse_views("none")).epoch(0)).images
+    model.train()(images)  # statistics and weights that are not those of the beginning
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    exact = freeze(model)(images)
+    folded = fold(model)
+    torch.testing.assert_close(
+        folded(images), exact, rtol=1e-4, atol=1e-4 * float(exact.abs().max())
+    )
+    norms = [sum(isinstance(m, nn.BatchNorm2d) for m in net.modules()) for net in (model, folded)]
+    assert norms[1] < norms[0]
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    short = LiveSignal(model, "bf16").half(images).float()
+    error = (short - exact).norm() / (exact - exact.mean()).norm()
+    assert 1e-5 < error < 0.05
+
+
+def test_a_teacher_that_cannot_be_traced_is_asked_as_it_is():
+    class Branching(nn.Module):
+        def forward(self, images):
+            return images.flatten(1) if images.sum() > 0 else -images.flatten(1)
+
+    images = torch.ones(2, 1, 2, 2)
+    assert torch.equal(fold(Branching())(images), images.flatten(1))
 
 
 class Counted:

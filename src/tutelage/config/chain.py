@@ -32,7 +32,7 @@ class Start:
 
     `data` is the fingerprint of the training and validation images and labels; `views`,
     `batch_size`, `mixup` and `cutmix` make the stream together with `stream_seed`; `init_seed`
-    decides the initial weights. The learning rate is not
+    decides the initial weights. A teacher is asked in `teacher_precision`. The learning rate is not
     part of `optimizer` here, because epochs set it.
     """
 
@@ -46,6 +46,7 @@ class Start:
     clip_norm: float | None = None
     label_smoothing: float = 0.0
     precision: str = "fp32"
+    teacher_precision: str = "fp32"
     mixup: float = 0.0
     cutmix: float = 0.0
     ema: float = 0.0

@@ -166,17 +166,18 @@ def _signal(context: Context, teacher: Resolved, node: Node, world: World) -> Si
     """What a run hears of its teacher, in the way that asks the teacher least."""
     start, bank = node.start, Bank(context.store)
     model = _load(context, teacher.model, teacher.weights, world).to(start.device)
-    signal: LiveSignal | TableSignal | EpochSignal = LiveSignal(model)
+    precision = start.teacher_precision
+    signal: LiveSignal | TableSignal | EpochSignal = LiveSignal(model, precision)
     how, views = Hearings(context).of(node).how, parse_views(start.views)
     if how == "table" and isinstance(views, Views):
-        table = Table(bank, teacher.weights, world, views, start.device)
+        table = Table(bank, teacher.weights, world, views, start.device, precision)
         signal = TableSignal(table.load(model))
     elif how == "epochs":
         stream = make_stream(start, world)
         parts = [world.training_fingerprint, start.views, start.batch_size, start.stream_seed]
-        key = digest([teacher.weights, *parts, start.mixup, start.cutmix, start.device])
+        key = digest([teacher.weights, *parts, start.mixup, start.cutmix, start.device, precision])
         images = len(world.train)
-        signal = EpochSignal(LiveSignal(model), bank, key, images, world.classes, stream)
+        signal = EpochSignal(signal, bank, key, images, world.classes, stream)
     return ScaledSignal(signal, teacher.factor)
 
 

@@ -50,7 +50,7 @@ class Hearings:
     def _key(self, node: Node) -> tuple[object, ...]:
         """Equal for runs that hear the same logits, if perhaps scaled and in another order."""
         start = node.start
-        stream = start.views, start.batch_size, start.mixup, start.cutmix
+        stream = start.views, start.batch_size, start.mixup, start.cutmix, start.teacher_precision
         teacher = self._context.expanded.teachers[node.training.teacher or ""]
         return node.replicate, _state(teacher.reference), *stream
 

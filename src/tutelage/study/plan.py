@@ -131,6 +131,7 @@ def _start(
         clip_norm=recipe.clip_norm,
         label_smoothing=recipe.label_smoothing,
         precision=recipe.precision,
+        teacher_precision=recipe.precision if training.teacher else "fp32",
         mixup=recipe.mixup,
         cutmix=recipe.cutmix,
         ema=recipe.ema,

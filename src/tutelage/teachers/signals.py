@@ -6,11 +6,13 @@ computed so that an image's do not depend on its neighbours: every signal gives 
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
 
 from tutelage.config.canonical import digest
 from tutelage.config.chain import RESULTS_VERSION
@@ -32,15 +34,36 @@ def freeze(model: nn.Module) -> nn.Module:
 
 
 class LiveSignal:
-    """Asks the teacher's network for every batch. The network is frozen, in eval mode."""
+    """Asks the teacher's network for every batch. The network is frozen, in eval mode.
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = freeze(model)
+    With precision `bf16` a copy is asked whose BatchNorms are folded into the convolutions before
+    them, and whose weights are bfloat16; `fp32` is exact.
+    """
 
-    @torch.no_grad()
+    def __init__(self, model: nn.Module, precision: str = "fp32") -> None:
+        self.model, self._dtype = freeze(model), torch.float32
+        if precision == "bf16":
+            self.model, self._dtype = fold(self.model).to(torch.bfloat16), torch.bfloat16
+
     def __call__(self, batch: Batch) -> Tensor:
         """Logits [B, classes] of the batch's views, fp32."""
-        return _half(padded_forward(self.model, batch.images, _CHUNK)).float()
+        return self.half(batch.images).float()
+
+    @torch.no_grad()
+    def half(self, images: Tensor) -> Tensor:
+        """Logits [B, classes], fp16, of normalised images [B, C, H, W]."""
+        logits = padded_forward(self.model, images.to(self._dtype), _CHUNK).float()
+        return logits.clamp(-_FP16_MOST, _FP16_MOST).half()
+
+
+def fold(model: nn.Module) -> nn.Module:
+    """A copy of a model in eval mode, each BatchNorm folded into the convolution before it where
+    there is one; equal up to rounding. A model that cannot be traced is copied as it is."""
+    try:
+        folded = fuse(model)
+    except Exception:  # tracing may fail in any way, on code that depends on its input
+        return copy.deepcopy(model)
+    return folded.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 class TableSignal:
@@ -89,7 +112,7 @@ class EpochSignal:
             self._open(batch.epoch)
         index = batch.index.cpu()
         if not self._known[index.numpy()].all():
-            self._logits[index] = self.live(batch).half().cpu()
+            self._logits[index] = self.live.half(batch.images).cpu()
             self._known[index.numpy()] = True
             if self._known.sum() == self.stream.batches_per_epoch * self.stream.batch_size:
                 self.bank.keep(self._name(batch.epoch), self._logits.numpy())
@@ -118,23 +141,23 @@ class Table:
     world: World
     views: Views
     device: str
+    precision: str = "fp32"
 
     def load(self, model: nn.Module) -> Tensor:
         """The table [views, images, classes], fp16; computed and kept by whoever is first."""
         parts = [self.weights, self.world.training_fingerprint, self.views.name, self.device]
-        key = digest(["table", RESULTS_VERSION, *parts])
+        key = digest(["table", RESULTS_VERSION, *parts, self.precision])
         shape = (self.views.count, len(self.world.train.labels), self.world.classes)
         table = self.bank.load(key, shape)
         if table is None:
             with self.bank.lock(key):
                 table = self.bank.load(key, shape)
                 if table is None:
-                    table = self._compute(freeze(model))
+                    table = self._compute(LiveSignal(model, self.precision))
                     self.bank.keep(key, table)
         return torch.from_numpy(np.array(table)).to(self.device)
 
-    @torch.no_grad()
-    def _compute(self, model: nn.Module) -> np.ndarray:
+    def _compute(self, live: LiveSignal) -> np.ndarray:
         pixels = torch.from_numpy(np.ascontiguousarray(self.world.train.images)).to(self.device)
         rows = []
         for view in range(self.views.count):
@@ -142,10 +165,6 @@ class Table:
             for chunk in pixels.split(_CHUNK * 16):
                 ids = torch.full((len(chunk),), view, dtype=torch.int64, device=chunk.device)
                 images = normalise(self.views.apply(chunk, ids), self.world.mean, self.world.std)
-                logits.append(_half(padded_forward(model, images, _CHUNK)).cpu())
+                logits.append(live.half(images).cpu())
             rows.append(torch.cat(logits))
         return torch.stack(rows).numpy()
-
-
-def _half(logits: Tensor) -> Tensor:
-    return logits.clamp(-_FP16_MOST, _FP16_MOST).half()
