@@ -7,7 +7,7 @@ SLOW_SECONDS ?= 1440
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean test slow lint clean
+.PHONY: help setup demo demo-clean test slow lint bench clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,11 +29,14 @@ slow: .venv/.stamp  ## the tests that take minutes, within SLOW_SECONDS (1440)
 		status=$$?; test $$status -eq 5 && echo 'No test is marked slow.' || exit $$status; }
 
 lint: .venv/.stamp  ## style, types, the import order, the declared dependencies
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry src --optional-dependencies-dev-groups dev
+
+bench: .venv/.stamp  ## a student's step against the peers' way, on one core (QUICK=1: shorter)
+	$(BIN)/python benchmarks/steps.py $(if $(QUICK),--quick)
 
 clean:  ## remove caches and builds (not .venv, not a store)
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -74,12 +74,12 @@ def test_a_trajectory():
 def test_a_start_with_every_option_set():
     start = Start(
         data="2" * 64, views="none", batch_size=50, model="plain-8-8-8", init_seed=1, stream_seed=2,
-        optimizer=AdamW(), clip_norm=1.0, label_smoothing=0.1, precision="bf16", mixup=0.2, cutmix=1.0, ema=0.99,
-        stepper="fused", device="cuda",
+        optimizer=AdamW(), clip_norm=1.0, label_smoothing=0.1, precision="bf16",
+        teacher_precision="bf16", mixup=0.2, cutmix=1.0, ema=0.99, stepper="fused", device="cuda",
     )  # fmt: skip
     assert (
         Trajectory(start, (EpochStep(1e-3, 1.0),)).id
-        == "59bd67e3102a09ed39476c7e3b0ad738263ac1daad9e43aa1f586a314b74e815"
+        == "49100a45574e9c9cfac18a45ca0de97d6062495820c4a4683805a92e0d2e05e0"
     )
 
 

@@ -252,7 +252,9 @@ def test_defaults_of_a_recipe():
 
 
 def test_a_schedule_of_many_decays_is_made_at_once():
-    rates = build_recipe(RecipeConfig(schedule=ScheduleConfig(mode="1/20000", factor=0.999))).rates()
+    rates = build_recipe(
+        RecipeConfig(schedule=ScheduleConfig(mode="1/20000", factor=0.999))
+    ).rates()
     assert len(rates) == 20_000
     assert rates[1234] == pytest.approx(0.1 * 0.999**1234)
 

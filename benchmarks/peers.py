@@ -1,0 +1,79 @@
+"""The step of the field's toolkits, rebuilt: the yardstick.
+
+RepDistiller, mdistiller and torchdistill train the same way: a DataLoader over PIL images with
+torchvision's per-image transforms, an fp32 step in NCHW memory, and the teacher's forward pass anew
+for every student. Within noise they are equally fast, so one rebuilt loop stands for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from tutelage.data.torchvision import import_transforms
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+
+
+class PilImages(Dataset):
+    """Images uint8 [N, 32, 32, 3] as torchvision's CIFAR10 has them: PIL, cropped and flipped."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        import_transforms()  # makes torchvision importable beside a CPU build of PyTorch
+        from torchvision import transforms
+
+        self.images, self.labels = images, labels
+        self.transform = transforms.Compose(
+            [
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(MEAN, STD),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
+
+
+def batches(images: np.ndarray, labels: np.ndarray, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches without end. The loader works in this process: there is one core for everything."""
+    loader = DataLoader(PilImages(images, labels), size, shuffle=True, drop_last=True)
+    while True:
+        yield from loader
+
+
+class Peer:
+    """One student in the making; `teacher` is None for a student from scratch."""
+
+    def __init__(self, student: nn.Module, teacher: nn.Module | None) -> None:
+        self.student = student.to(memory_format=torch.contiguous_format).train()  # pyright: ignore
+        self.teacher = teacher and teacher.to(memory_format=torch.contiguous_format).eval()  # pyright: ignore
+        self.optimizer = torch.optim.SGD(
+            student.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4
+        )
+
+    def step(self, images: Tensor, labels: Tensor) -> None:
+        """One step of Hinton's KD with temperature 4 and weights 0.1 and 0.9."""
+        logits = self.student(images)
+        loss = F.cross_entropy(logits, labels)
+        if self.teacher is not None:
+            with torch.no_grad():
+                target = self.teacher(images)
+            soft = F.kl_div(
+                F.log_softmax(logits / 4, 1), F.softmax(target / 4, 1), reduction="batchmean"
+            )
+            loss = 0.1 * loss + 0.9 * 16 * soft
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        loss.item()  # as their progress bars ask in every step
