@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from report_documents import edge_case
 
 from tutelage.errors import UserError
 from tutelage.reporting import write_report
@@ -149,6 +150,37 @@ def test_unfinished_and_small_studies_are_written(
     assert markdown_path.read_text("utf-8").startswith("# demo\n")
     assert len(list(csv.DictReader(runs_path.open()))) == len(results["runs"])
     assert len(list(csv.DictReader(findings_path.open()))) == len(results["findings"])
+
+
+def test_an_unusual_document_is_a_page_without_holes(edge: Results) -> None:
+    text = render(edge)
+    page = Page(text)
+    shown = page.text.split("The exact configuration")[0]
+    assert not re.search(r"\bNone\b|\bnan\b|\binf\b", shown)
+    assert "NaN" not in "".join(page.scripts[:2])
+    assert "This study has no claims" in shown or edge["findings"]
+    assert page.tags.count("figure") >= 3
+    assert any(name == "id" and value == "classes" for _, name, value in page.attributes)
+    assert len(text.encode()) < 1.4e6
+
+
+def test_the_page_is_not_heavy(newer: Results) -> None:
+    assert len(render(newer).encode()) < 1.2e6
+
+
+def test_the_answer_comes_before_the_details(whole: str) -> None:
+    places = [whole.index(f'id="{part}"') for part in ("findings", "study", "charts", "conditions")]
+    assert places == sorted(places)
+    first = whole.index('class="card finding')
+    assert "primary" in whole[first : first + 60]
+    assert first < whole.index('class="card facts"')
+
+
+def test_balanced_error_is_told_or_shown(newer: Results) -> None:
+    assert "which have unequally many test images" in Page(render(newer)).text
+    even = Page(render(edge_case("no claims"))).text
+    assert "the mean over classes, is the same as the error in every run" in even
+    assert "balanced error, %" not in even
 
 
 def test_no_replicate_is_a_page_too(build: Callable[..., Results]) -> None:

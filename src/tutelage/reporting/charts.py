@@ -1,59 +1,23 @@
-"""The three kinds of chart as Vega-Lite specifications. They know rows of numbers, not studies.
+"""The kinds of chart as Vega-Lite specifications. They know rows of numbers, not studies.
 
-Every chart is as wide as its container. Its colours are variables of the page's style sheet, so
-that one specification serves light, dark and paper.
+Every chart is as wide as its container, and looks as theme.py says.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 
 Spec = dict[str, Any]
-PALETTE = 7
 _LABEL_WIDTH = 22
 _LINE_HEIGHT = 15
-
-# `style` names are used by the marks below; the variables are defined in page.css.
-THEME: Spec = {
-    "background": "transparent",
-    "font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif",
-    "view": {"stroke": None},
-    "range": {"category": [f"var(--c{i + 1})" for i in range(PALETTE)]},
-    "axis": {
-        "labelColor": "var(--text)",
-        "titleColor": "var(--muted)",
-        "gridColor": "var(--line)",
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "titleFontWeight": 400,
-        "titlePadding": 10,
-        "labelLimit": 0,
-        "labelPadding": 8,
-        "domain": False,
-        "ticks": False,
-    },
-    "axisQuantitative": {"labelColor": "var(--muted)", "tickCount": 5, "labelFlush": False},
-    "style": {
-        # `color` and not `fill` or `stroke`, which would lose to a mark's default colour.
-        "reference": {"color": "var(--reference)"},
-        "reference-line": {"color": "var(--reference-line)", "strokeWidth": 1.5},
-        "interval": {"strokeWidth": 2.5, "strokeCap": "round"},
-        "replicate": {"opacity": 0.5, "size": 34, "stroke": None},
-        "mean": {"size": 90, "opacity": 1, "stroke": "var(--card)", "strokeWidth": 1.5},
-        "value": {"color": "var(--text)", "fontSize": 12, "fontWeight": 600},
-        "halo": {"color": "var(--card)", "fontSize": 12, "fontWeight": 600},
-        "end": {"color": "var(--text)", "fontSize": 11},
-        "zero": {"color": "var(--muted)", "strokeWidth": 1},
-        "decay": {"color": "var(--muted)", "strokeWidth": 1, "strokeDash": [3, 3]},
-        "band": {"color": "var(--c1)", "fillOpacity": 0.22},
-        "curve": {"color": "var(--c1)", "strokeWidth": 2},
-        "whisker": {"color": "var(--text)", "strokeWidth": 1.5, "opacity": 0.8},
-    },
-}
+_ZERO = [{"mean": 0}]
+# Channels are objects and no shorthands, which altair would take most of the time to read.
+_HIGH = alt.X2("high:Q")
 
 
 def label(*lines: str) -> str:
@@ -62,11 +26,41 @@ def label(*lines: str) -> str:
     return "\n".join(wrapped)
 
 
-def _rows(labels: Sequence[str], least: int) -> tuple[alt.Y, alt.Step]:
-    axis = alt.Axis(labelExpr="split(datum.value, '\\n')", title=None, grid=False, offset=4)
-    scale = alt.Scale(domain=list(labels), paddingInner=0, paddingOuter=0)
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Labelled rows: their axis, the chart's height, and by how many pixels marks and labels lie
+    above the middle of a row, so that the first line of every label stands beside its marks."""
+
+    y: alt.Y
+    height: int
+    up: float
+
+
+def _rows(labels: Sequence[str], least: int) -> _Rows:
+    """Rows of at least `least` pixels, higher where a label has many lines."""
     lines = max((text.count("\n") + 1 for text in labels), default=1)
-    return alt.Y("label:N", axis=axis, scale=scale), alt.Step(max(least, 18 + lines * _LINE_HEIGHT))
+    step = max(least, 18 + lines * _LINE_HEIGHT)
+    up = (step - least) / 2
+    axis = alt.Axis(
+        labelExpr="split(datum.value, '\\n')", title=None, grid=False, offset=4, labelOffset=-up
+    )
+    scale = alt.Scale(domain=list(labels), paddingInner=0, paddingOuter=0)
+    return _Rows(alt.Y("label:N", axis=axis, scale=scale), step * len(labels), up)
+
+
+def _of(name: str) -> alt.Chart:
+    """A layer of the rows called `name`; `_spec` gives them, once for all layers."""
+    return alt.Chart(alt.NamedData(name=name))
+
+
+def _written(x: alt.X, rows: _Rows) -> list[alt.Chart]:
+    """The `value` of "rows" above their mark, twice: first as a halo, so that no line behind it
+    crosses its digits."""
+    text = _of("rows").encode(text=alt.Text("value:N"), x=x, y=rows.y)
+    return [
+        text.mark_text(style="halo", dy=-14 - rows.up, stroke="var(--card)", strokeWidth=4),
+        text.mark_text(style="value", dy=-14 - rows.up),
+    ]
 
 
 def dot_rows(
@@ -80,72 +74,94 @@ def dot_rows(
 ) -> Spec:
     """One row for each condition: its replicates as dots, above them mean and interval.
 
-    `rows` have label, group, mean, low, high (None without an interval), value (text) and n;
-    `dots` have label, group, replicate and mean; `reference` has mean, low and high.
+    `rows` have label, name, group, mean, low, high (None without an interval), value (text) and
+    counts; `dots` have label, name, group, replicate and mean; `reference` has mean, low and high.
+    A group has a colour and a shape of its own.
     """
-    y, step = _rows([row["label"] for row in rows], 54)
+    placed = _rows([row["label"] for row in rows], 54)
     scale = alt.Scale(domain=list(domain), nice=False, zero=False)
     x, x_low = (alt.X(f"{end}:Q", title=title, scale=scale) for end in ("mean", "low"))
-    colour = alt.Color("group:N", legend=None, scale=alt.Scale(domain=list(groups)))
-    base = alt.Chart(alt.Data(values=list(rows))).encode(y=y, color=colour)
+    series = alt.Scale(domain=list(groups))
+    colour = alt.Color("group:N", legend=None, scale=series)
+    shape = alt.Shape("group:N", legend=None, scale=series)
     tooltip = [
         alt.Tooltip("name:N", title="condition"),
         alt.Tooltip("value:N", title=title),
         alt.Tooltip("counts:N", title="replicates × students"),
     ]
-    words = alt.Chart(alt.Data(values=list(rows))).encode(text="value:N")
+    seen = [alt.Tooltip(field) for field in ("name:N", "replicate:N", "mean:Q")]
     layers: list[alt.Chart] = []
     if reference:
-        band = alt.Chart(alt.Data(values=[reference]))
+        band = _of("reference")
         if reference["low"] is not None:
-            layers.append(band.mark_rect(style="reference", clip=True).encode(x=x_low, x2="high:Q"))
+            layers.append(band.mark_rect(style="reference", clip=True).encode(x=x_low, x2=_HIGH))
         layers.append(band.mark_rule(style="reference-line").encode(x=x))
-    replicate = alt.Chart(alt.Data(values=list(dots))).mark_circle(style="replicate", yOffset=11)
+    base = _of("rows").encode(y=placed.y, color=colour)
+    replicate = _of("dots").mark_circle(style="replicate", yOffset=11 - placed.up)
     layers += [
-        replicate.encode(x=x, y=y, color=colour, tooltip=["name:N", "replicate:N", "mean:Q"]),
-        base.mark_rule(style="interval", clip=True).encode(x=x_low, x2="high:Q"),
-        base.mark_circle(style="mean").encode(x=x, tooltip=tooltip),
-        # The same text twice: first as a halo, so that a line behind it does not cross its digits.
-        words.mark_text(style="halo", dy=-14, stroke="var(--card)", strokeWidth=4).encode(x=x, y=y),
-        words.mark_text(style="value", dy=-14).encode(x=x, y=y),
+        replicate.encode(x=x, y=placed.y, color=colour, tooltip=seen),
+        base.mark_rule(style="interval", clip=True, yOffset=-placed.up).encode(x=x_low, x2=_HIGH),
+        base.mark_point(style="mean", filled=True, yOffset=-placed.up).encode(
+            x=x, shape=shape, tooltip=tooltip
+        ),
+        *_written(x, placed),
     ]
-    return _spec(alt.layer(*layers).properties(width="container", height=step))
+    return _spec(
+        layers, placed.height, rows=rows, dots=dots, reference=[reference] if reference else []
+    )
+
+
+def difference_rows(rows: Sequence[Spec], *, title: str, domain: tuple[float, float]) -> Spec:
+    """One row for each difference: its mean and interval beside the line of zero.
+
+    `rows` have label, name, mean, low, high (None without an interval) and value (text).
+    """
+    placed = _rows([row["label"] for row in rows], 44)
+    scale = alt.Scale(domain=list(domain), nice=False)
+    x, x_low = (alt.X(f"{end}:Q", title=title, scale=scale) for end in ("mean", "low"))
+    base = _of("rows").encode(y=placed.y)
+    look = {"color": "var(--c1)", "yOffset": -placed.up}
+    tooltip = [alt.Tooltip("name:N", title="class"), alt.Tooltip("value:N", title="points")]
+    layers = [
+        _of("zero").mark_rule(style="zero").encode(x=x),
+        base.mark_rule(style="interval", clip=True, **look).encode(x=x_low, x2=_HIGH),
+        base.mark_circle(style="mean", **look).encode(x=x, tooltip=tooltip),
+        *_written(x, placed),
+    ]
+    return _spec(layers, placed.height, rows=rows, zero=_ZERO)
 
 
 def stacked_rows(rows: Sequence[Spec], ends: Sequence[Spec], *, title: str, most: float) -> Spec:
-    """One bar for each condition, in parts from the left, and its value in words at its end.
+    """One bar for each condition, a solid part and a hollow one, and its value in words above it.
 
-    `rows` have label, part, start and end; `ends` have label, value (text) and at (where it
-    stands), and low and high of the first part's interval (None without one).
+    `rows` have label, name, part (`solid` or `hollow`), start, end and value (text); `ends` have
+    label, value (text), and low and high of the solid part's interval (None without one).
     """
-    y, step = _rows([*dict.fromkeys(row["label"] for row in rows)], 40)
-    scale = alt.Scale(domain=[0, most], nice=False)
-    parts = list(dict.fromkeys(row["part"] for row in rows))
+    placed = _rows([*dict.fromkeys(row["label"] for row in rows)], 46)
+    x = alt.X("start:Q", title=title, scale=alt.Scale(domain=[0, most], nice=False))
     tooltip = [
         alt.Tooltip("name:N", title="condition"),
-        "part:N",
+        alt.Tooltip("part:N"),
         alt.Tooltip("value:N", title="nats"),
     ]
-    bars = (
-        alt.Chart(alt.Data(values=list(rows)))
-        .mark_bar(height=16)
-        .encode(
-            x=alt.X("start:Q", title=title, scale=scale),
-            x2="end:Q",
-            y=y,
-            color=alt.Color("part:N", legend=None, scale=alt.Scale(domain=parts)),
-            tooltip=tooltip,
-        )
-    )
-    last = alt.Chart(alt.Data(values=list(ends))).encode(y=y)
+    bars = [
+        _of(part)
+        .mark_bar(height=14, style=part, yOffset=7 - placed.up)
+        .encode(x=x, x2=alt.X2("end:Q"), y=placed.y, tooltip=tooltip)
+        for part in ("solid", "hollow")
+    ]
+    last = _of("ends").encode(y=placed.y)
     layers = [
-        bars,
-        last.mark_rule(style="whisker", clip=True).encode(x="low:Q", x2="high:Q"),
-        last.mark_text(style="end", align="left", dx=6).encode(
-            x=alt.X("at:Q", scale=scale), text="value:N"
+        *bars,
+        last.mark_rule(style="whisker", clip=True, yOffset=7 - placed.up).encode(
+            x=alt.X("low:Q"), x2=_HIGH
+        ),
+        last.mark_text(style="value", align="left", dy=-10 - placed.up).encode(
+            x=alt.XValue(2), text=alt.Text("value:N")
         ),
     ]
-    return _spec(alt.layer(*layers).properties(width="container", height=step))
+    both = {part: [row for row in rows if row["part"] == part] for part in ("solid", "hollow")}
+    return _spec(layers, placed.height, ends=ends, **both)
 
 
 def curve(
@@ -155,26 +171,31 @@ def curve(
 
     `points` have epoch, mean, low and high; what lies outside `domain` is clipped.
     """
-    base = alt.Chart(alt.Data(values=list(points)))
+    base = _of("points")
     last = max(point["epoch"] for point in points)
     x = alt.X("epoch:Q", title="epoch", scale=alt.Scale(domain=[0, last], nice=False))
     y = alt.Y("mean:Q", title="points", scale=alt.Scale(domain=list(domain), nice=False))
     tooltip = [
-        "epoch:Q",
+        alt.Tooltip("epoch:Q"),
         *(alt.Tooltip(f"{field}:Q", format="+.2f") for field in ("mean", "low", "high")),
     ]
-    zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(style="zero").encode(y="zero:Q")
-    layers = [zero]
+    layers = [_of("zero").mark_rule(style="zero").encode(y=alt.Y("mean:Q"))]
     if decays:
-        marks = alt.Chart(alt.Data(values=[{"decay": epoch} for epoch in decays]))
-        layers.append(marks.mark_rule(style="decay").encode(x="decay:Q"))
+        layers.append(_of("decays").mark_rule(style="decay").encode(x=alt.X("decay:Q")))
     if points[0]["low"] is not None:
-        layers.append(base.mark_area(style="band", clip=True).encode(x=x, y="low:Q", y2="high:Q"))
+        layers.append(
+            base.mark_area(style="band", clip=True).encode(
+                x=x, y=alt.Y("low:Q"), y2=alt.Y2("high:Q")
+            )
+        )
     layers.append(base.mark_line(style="curve", clip=True).encode(x=x, y=y, tooltip=tooltip))
-    return _spec(alt.layer(*layers).properties(width="container", height=height))
+    marked = [{"decay": epoch} for epoch in decays]
+    return _spec(layers, height, points=points, zero=_ZERO, decays=marked)
 
 
-def _spec(chart: alt.LayerChart | alt.FacetChart) -> Spec:
+def _spec(layers: Sequence[alt.Chart], height: int, **data: Sequence[Spec]) -> Spec:
     """The specification, without altair's theme; its validation would take most of the time."""
+    chart = alt.layer(*layers).properties(width="container", height=height)
     with alt.theme.enable("none"):
-        return chart.to_dict(validate=False)
+        found = chart.to_dict(validate=False)
+    return found | {"datasets": {name: list(rows) for name, rows in data.items() if rows}}

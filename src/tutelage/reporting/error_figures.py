@@ -10,15 +10,19 @@ from tutelage.reporting.figure import (
     Figure,
     Legend,
     Panel,
+    against_scratch,
+    cut,
     extent,
-    interval_words,
     numbers,
     padded,
+    reading,
 )
 from tutelage.reporting.summary import Condition, Interval, Summary
+from tutelage.reporting.theme import series_look
 from tutelage.reporting.words import magnitude, plus_minus, with_bounds
 
 Key = tuple[str, ...]
+_CUT = "Intervals that reach beyond 0 or 100 % are cut there."
 
 
 def by_teacher(summary: Summary) -> list[Figure]:
@@ -73,27 +77,35 @@ def _error_figures(
         return []
     members = [condition for conditions in panels.values() for condition in conditions]
     controls = {key: summary.scratch(key[0]) for key in panels}
-    errors = [interval for c in members if (interval := c.interval("test_error"))]
-    errors += [e for c in controls.values() if c and (e := c.interval("test_error"))]
+    drawn_controls = [control for control in controls.values() if control]
+    errors = [e for c in [*members, *drawn_controls] if (e := c.interval("test_error"))]
     dots = [dot["mean"] for condition in members for dot in _dots(condition, "")]
     domain = padded([*dots, *extent(errors)], 0.09, (0.0, 100.0))
     groups = list(dict.fromkeys(c.row["group"] for c in sorted(members, key=_order_in(summary))))
-    drawn = []
+    uneven = len({condition.counts for condition in members}) > 1
+    panel_list, sentences = [], []
     for key, conditions in panels.items():
         control = controls[key]
         scratch = control.interval("test_error") if control else None
-        head, note = _panel_title(kind, key, conditions, single=len(panels) == 1)
-        drawn.append(Panel(head, note, _dot_spec(kind, conditions, scratch, domain, groups)))
-    legend = [
-        Legend(group, "dot", f"--c{i % charts.PALETTE + 1}") for i, group in enumerate(groups)
-    ]
-    if any(controls.values()):
+        head, note = _panel_title(kind, key, single=len(panels) == 1)
+        spec = _dot_spec(kind, conditions, scratch, domain, groups, uneven=uneven)
+        panel_list.append(Panel(head, note, spec))
+        sentences.append(_error_sentence(_members(kind, key, len(panels)), conditions, scratch))
+        gaps = [(c.name, gap) for c in conditions if (gap := summary.minus_scratch(c))]
+        sentences.append(against_scratch(gaps))
+    if cut(errors, domain):
+        sentences.append(_CUT)
+    legend = [Legend(group, *series_look(i)) for i, group in enumerate(groups)]
+    if drawn_controls:
         legend.append(Legend("from scratch: mean and interval", "reference", "--reference-line"))
-    caption = " ".join(
-        _error_sentence(key, conditions, controls[key], kind) for key, conditions in panels.items()
+    how = reading(
+        "Large marks are means, small dots the replicates",
+        "lines",
+        [interval.n for interval in errors],
+        [condition.counts for condition in members],
     )
-    caption = f"{caption} Small dots are replicates. {interval_words(members)}"
-    return [Figure(kind, title, legend, drawn, caption)]
+    caption = " ".join(filter(None, sentences))
+    return [Figure(kind, title, how, legend, panel_list, caption)]
 
 
 def _order_in(summary: Summary):
@@ -101,13 +113,20 @@ def _order_in(summary: Summary):
     return lambda condition: order[condition.name]
 
 
-def _panel_title(
-    kind: str, key: Key, conditions: Sequence[Condition], *, single: bool
-) -> tuple[str, str]:
+def _panel_title(kind: str, key: Key, *, single: bool) -> tuple[str, str]:
     if kind == "teachers":
         return ("", "") if single else (f"Student {key[0]}", "")
     model = key[2] + (f", taught by {key[3]}" if key[3] else "")
     return f"Teacher {model}", f"{key[1]}, student {key[0]}"
+
+
+def _members(kind: str, key: Key, panels: int) -> str:
+    """What a panel's conditions are called in its sentence."""
+    student = f"student {key[0]}" if panels > 1 else ""
+    if kind == "teachers":
+        return "conditions with a full teacher" + (f" ({student})" if student else "")
+    named = ", ".join(filter(None, [key[1], student]))
+    return f"stops and scales of {key[2]} ({named})"
 
 
 def _dot_spec(
@@ -116,12 +135,17 @@ def _dot_spec(
     scratch: Interval | None,
     domain: tuple[float, float],
     groups: Sequence[str],
+    *,
+    uneven: bool,
 ) -> charts.Spec:
     rows, dots = [], []
     for condition in conditions:
         interval = condition.interval("test_error")
-        assert interval is not None  # _taught leaves the others out
-        label = charts.label(condition.name, _second_line(kind, condition))
+        assert interval is not None  # `taught` leaves the others out
+        lines = [condition.name, _second_line(kind, condition)]
+        if uneven:
+            lines.append(f"n = {condition.counts}")
+        label = charts.label(*lines)
         rows.append(
             {
                 "label": label,
@@ -160,20 +184,17 @@ def _dots(condition: Condition, label: str) -> list[charts.Spec]:
     ]
 
 
-def _error_sentence(
-    key: Key, conditions: Sequence[Condition], control: Condition | None, kind: str
-) -> str:
+def _error_sentence(members: str, conditions: Sequence[Condition], scratch: Interval | None) -> str:
     measured = [(i, c) for c in conditions if (i := c.interval("test_error"))]
     best, winner = min(measured, key=lambda pair: pair[0].mean)
     worst, loser = max(measured, key=lambda pair: pair[0].mean)
     if len(measured) == 1:
         text = f"{winner.name} has a mean test error of {with_bounds(best, '%')}"
+    elif best.mean == worst.mean:
+        text = f"All {len(measured)} {members} have a mean test error of {best.mean:.2f} %"
     else:
-        of = "with a full teacher" if kind == "teachers" else f"of {key[2]} ({key[1]})"
-        noun = "conditions" if kind == "teachers" else "stops and scales"
         text = (
-            f"Of {len(measured)} {noun} {of}, the lowest mean test error is {winner.name}'s, "
+            f"Of {len(measured)} {members}, the lowest mean test error is {winner.name}'s, "
             f"{with_bounds(best, '%')}, the highest {loser.name}'s, {with_bounds(worst, '%')}"
         )
-    scratch = control.interval("test_error") if control else None
     return text + (f"; from scratch it is {with_bounds(scratch, '%')}." if scratch else ".")

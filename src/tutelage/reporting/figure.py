@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from tutelage.reporting import charts
-from tutelage.reporting.summary import Condition, Interval
+from tutelage.reporting.summary import Interval
+from tutelage.reporting.words import listing
 
 
 @dataclass(frozen=True, slots=True)
 class Legend:
     """One entry, with `colour` a variable of page.css.
 
-    `look` is dot, bar, band, reference, line or dashed.
+    `look` is one of theme.SHAPES, or solid, hollow, band, reference, line or dashed.
     """
 
     text: str
@@ -33,20 +34,24 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One or more charts with the same axes, a legend and a sentence that says what they show."""
+    """One or more charts with the same axes.
+
+    `reading` says what the marks are, their interval and n; `caption` what the data come to.
+    """
 
     id: str
     title: str
+    reading: str
     legend: list[Legend]
     panels: list[Panel]
     caption: str
     small: bool = False
 
 
-def numbers(interval: Interval) -> dict[str, Any]:
+def numbers(interval: Interval, places: int = 5) -> dict[str, Any]:
     """An interval as a chart reads it: mean, low and high, rounded."""
     values = {"mean": interval.mean, "low": interval.low, "high": interval.high}
-    return {name: None if v is None else round(v, 5) for name, v in values.items()}
+    return {name: None if v is None else round(v, places) for name, v in values.items()}
 
 
 def extent(intervals: Iterable[Interval]) -> list[float]:
@@ -65,14 +70,47 @@ def padded(
     return round(max(low - margin, least), 3), round(min(high + margin, most), 3)
 
 
-def counts(conditions: Sequence[Condition]) -> str:
-    """The conditions' replicates and students: `n = 6 × 3 (replicates × students)`."""
-    found = sorted({condition.counts for condition in conditions})
-    return f"n = {' or '.join(found)} (replicates × students)"
+def cut(intervals: Iterable[Interval], domain: tuple[float, float]) -> bool:
+    """Whether an interval reaches beyond the axis."""
+    low, high = domain
+    return any(value < low or value > high for value in extent(intervals))
 
 
-def interval_words(conditions: Sequence[Condition], of: str = "") -> str:
-    """What the lines are, and n."""
-    if all(len(condition.means("test_error")) < 2 for condition in conditions):
-        return f"One replicate gives no interval; {counts(conditions)}."
-    return f"Lines are 95 % t intervals {of}over replicate means; {counts(conditions)}."
+def reading(marks: str, lines: str, replicates: Iterable[int], counts: Iterable[str]) -> str:
+    """What a chart's marks and lines are, over how many replicates, and n, in words.
+
+    `marks` says what is drawn in any case; `lines` what is an interval, such as "lines". The
+    figures of `counts` are replicates x students.
+    """
+    found = sorted(set(replicates))
+    n = f"n = {' or '.join(sorted(set(counts)))} (replicates × students)"
+    if found[-1] < 2:
+        return f"{marks}; one replicate gives no interval; {n}."
+    over = f"{found[0]} to {found[-1]}" if len(found) > 1 else f"{found[0]}"
+    alone = "; one replicate alone gives none" if found[0] < 2 else ""
+    return f"{marks}; {lines}: 95 % t interval over {over} replicates{alone}; {n}."
+
+
+def against_scratch(gaps: Sequence[tuple[str, Interval]]) -> str:
+    """How many conditions their paired intervals tell apart from scratch, and which, as a sentence.
+
+    `gaps` are names with their paired differences in error; empty where none has an interval.
+    """
+    known = [(name, gap.low, gap.high) for name, gap in gaps if gap.low is not None]
+    better = [name for name, _, high in known if high is not None and high < 0]
+    worse = [name for name, low, _ in known if low is not None and low > 0]
+    open_ = len(known) - len(better) - len(worse)
+    parts = [
+        f"{_are(len(names))} {word} than scratch ({listing(names)})"
+        for names, word in ((better, "better"), (worse, "worse"))
+        if names
+    ]
+    if open_:
+        parts.append(f"{_are(open_)} not told apart from scratch")
+    if not parts:
+        return ""
+    return f"By paired 95 % intervals, {listing(parts)}."
+
+
+def _are(count: int) -> str:
+    return f"{count} is" if count == 1 else f"{count} are"

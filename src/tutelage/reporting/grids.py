@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tutelage.reporting.summary import Condition, Row, Summary, Teacher
 from tutelage.reporting.words import (
@@ -17,6 +18,7 @@ from tutelage.reporting.words import (
 )
 
 _DIGEST = 10  # leading characters that are shown
+_ROUNDING = 1e-6  # percent; what two ways of averaging the same images may differ by
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a cell says, and a remark under it."""
+    """What a cell says, a remark under it, and how strongly it is shaded (0 to 1; None: not)."""
 
     text: str
     note: str = ""
+    heat: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +47,40 @@ class Grid:
 
 
 def conditions_grid(summary: Summary) -> Grid:
-    """Every condition with its error and its difference to scratch, over replicates."""
-    columns = (
+    """Every condition with its error and its difference to scratch, over replicates.
+
+    The class-balanced error has a column where it differs from the error.
+    """
+    balanced = balance(summary) == "differs"
+    columns = [
         Column("condition", number=False),
         Column("teacher", number=False),
         Column("n"),
         Column("test error, %"),
+        *([Column("balanced error, %")] if balanced else []),
         Column("minus scratch, points"),
         Column("validation error, %"),
         Column("train agreement, %"),
-    )
-    return Grid(columns, [_condition(summary, condition) for condition in summary.conditions])
+    ]
+    rows = [_condition(summary, condition, balanced) for condition in summary.conditions]
+    return Grid(columns, rows)
 
 
-def _condition(summary: Summary, condition: Condition) -> list[Cell]:
+def balance(summary: Summary) -> Literal["unknown", "same", "differs"]:
+    """Whether the students' class-balanced errors are their errors, to rounding."""
+    found = [
+        abs(run["test_balanced_error"] - run["test_error"])
+        for condition in summary.conditions
+        for run in condition.runs
+        if run.get("test_balanced_error") is not None and run.get("test_error") is not None
+    ]
+    if not found:
+        return "unknown"
+    return "same" if max(found) < _ROUNDING else "differs"
+
+
+def _condition(summary: Summary, condition: Condition, balanced: bool) -> list[Cell]:
+    even = [Cell(plus_minus(condition.interval("test_balanced_error")))] if balanced else []
     teacher = condition.teacher
     described = f"{condition.row['student']}, {condition.row['loss']}"
     return [
@@ -65,6 +88,7 @@ def _condition(summary: Summary, condition: Condition) -> list[Cell]:
         Cell(teacher.name, teacher.description) if teacher else Cell(NONE),
         Cell(condition.counts),
         Cell(plus_minus(condition.interval("test_error")), _without_diverged(condition)),
+        *even,
         Cell(plus_minus(summary.minus_scratch(condition), sign=True)),
         Cell(plus_minus(condition.interval("val_error"))),
         Cell(plus_minus(condition.interval("train_agreement"))),
@@ -176,6 +200,12 @@ def _run(run: Row) -> list[Cell]:
         Cell((run.get("id") or NONE)[:_DIGEST]),
         Cell((run.get("digest") or NONE)[:_DIGEST]),
     ]
+
+
+def setting(summary: Summary) -> list[str]:
+    """The study in a line: data, design and how much of it is done."""
+    named = dict(facts(summary))
+    return [named["Data"], named["Design"], f"{named['Runs'].removesuffix(' done')} runs done"]
 
 
 def facts(summary: Summary) -> list[tuple[str, str]]:

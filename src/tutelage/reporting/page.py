@@ -12,9 +12,12 @@ import vl_convert
 
 from tutelage.errors import UserError
 from tutelage.reporting import grids, tables
-from tutelage.reporting.charts import THEME
+from tutelage.reporting.class_report import class_figure, class_sentences, long_grid, short_grid
+from tutelage.reporting.classes import by_class
+from tutelage.reporting.figure import Figure
 from tutelage.reporting.figures import figures
 from tutelage.reporting.summary import Row, Summary
+from tutelage.reporting.theme import SHAPES, THEME
 from tutelage.reporting.words import bounds, number, plural, sentences, unbroken, verdict
 from tutelage.store import atomic_write
 
@@ -22,7 +25,8 @@ _PAGES = (".html", ".htm")
 
 
 def write_report(results: Row, out: Path) -> list[Path]:
-    """Write page, Markdown, runs.csv and findings.csv; return their paths, the page first.
+    """Write page, Markdown, runs.csv, findings.csv and (where the errors by class are known)
+    classes.csv; return their paths, the page first.
 
     `out` is a folder (it is made), or the page's own path ending in `.html`: then the other files
     lie beside it and carry its name. Raises UserError where nothing can be written.
@@ -38,6 +42,8 @@ def write_report(results: Row, out: Path) -> list[Path]:
         page.with_name(f"{named}runs.csv"): tables.runs_csv(results),
         page.with_name(f"{named}findings.csv"): tables.findings_csv(results),
     }
+    if classes := tables.classes_csv(results):
+        texts[page.with_name(f"{named}classes.csv")] = classes
     try:
         for path, text in texts.items():
             atomic_write(path, text.encode())
@@ -52,28 +58,55 @@ def render(results: Row) -> str:
     """The whole page as text."""
     summary = Summary(results)
     drawn = figures(summary)
-    specs = {
-        f"{figure.id}/{i}": panel.spec for figure in drawn for i, panel in enumerate(figure.panels)
-    }
+    classes = _classes(summary)
+    every = drawn + ([classes["figure"]] if classes and classes["figure"] else [])
     return _template().render(
         study=summary.study,
         css=_text("page.css"),
+        setting=grids.setting(summary),
         facts=grids.facts(summary),
         unfinished=grids.unfinished(summary),
         findings=[_finding(finding) for finding in summary.findings],
         sentences=[_sentence(sentence) for sentence in summary.sentences],
         figures=drawn,
+        classes=classes,
         conditions=grids.conditions_grid(summary),
+        balance=grids.balance(summary),
         teachers=grids.teachers_grid(summary),
         cost=grids.cost_grid(summary),
         runs=grids.runs_grid(summary),
         runs_title=plural(len(summary.runs), "run"),
         config=tables.configuration(results),
         environment=tables.environment(results),
+        shapes=SHAPES,
         theme=THEME,
-        specs=specs,
-        bundle=_bundle() if drawn else "",
+        specs=_specs(every),
+        bundle=_bundle() if every else "",
     )
+
+
+def _classes(summary: Summary) -> dict[str, Any] | None:
+    """The errors by class as the page shows them."""
+    classes = by_class(summary)
+    if classes is None:
+        return None
+    return {
+        "count": len(classes.names),
+        "figure": class_figure(summary, classes),
+        "short": short_grid(classes),
+        "long": long_grid(classes),
+        "sentences": class_sentences(classes),
+    }
+
+
+def _specs(drawn: list[Figure]) -> dict[str, Any]:
+    """Every panel's chart, with words for those who cannot see it."""
+    return {
+        f"{figure.id}/{i}": panel.spec
+        | {"description": ": ".join(filter(None, [figure.title, panel.title]))}
+        for figure in drawn
+        for i, panel in enumerate(figure.panels)
+    }
 
 
 def _text(name: str) -> str:
@@ -84,6 +117,7 @@ def _text(name: str) -> str:
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["unbroken"] = unbroken
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "sort_keys": True}
     return environment.from_string(_text("page.html.j2"))
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
-LEVEL = 0.95
+from tutelage.findings.intervals import estimate
+
 _COUNTED = ("done", "diverged")
 Row = Mapping[str, Any]
 
@@ -35,22 +34,12 @@ class Interval:
         return None if self.high is None else self.high - self.mean
 
 
-@cache
-def _quantile(df: int) -> float:
-    return float(stdtrit(df, 0.5 + LEVEL / 2))
-
-
 def t_interval(values: Iterable[float]) -> Interval | None:
-    """The mean of replicate values with its 95 % t interval; None without values."""
-    sample = np.asarray(list(values), dtype=np.float64)
-    n = len(sample)
-    if n == 0:
+    """The mean of replicate values with the 95 % t interval of findings; None without values."""
+    found = estimate(list(values))
+    if found.effect is None:
         return None
-    mean = float(sample.mean())
-    if n == 1:
-        return Interval(mean, None, None, n)
-    half = _quantile(n - 1) * float(sample.std(ddof=1)) / n**0.5
-    return Interval(mean, mean - half, mean + half, n)
+    return Interval(found.effect, found.low, found.high, found.n)
 
 
 def replicate_means(values: Mapping[tuple[int, int], float]) -> dict[int, float]:
@@ -142,11 +131,13 @@ class Condition:
     @property
     def counts(self) -> str:
         """Replicates × students, such as `6 × 3` (or `6 × 2–3` where some are missing)."""
-        sizes = sorted(Counter(run["replicate"] for run in self.runs).values())
-        if not sizes:
-            return "0"
-        students = f"{sizes[0]}" if sizes[0] == sizes[-1] else f"{sizes[0]}–{sizes[-1]}"
-        return f"{len(sizes)} × {students}"
+        return _counts(run["replicate"] for run in self.runs)
+
+    def counts_of(self, metric: str, other: Condition | None = None) -> str:
+        """`counts` of the students that have a metric, and the `other` condition has it too."""
+        found = self.values(metric)
+        shared = found.keys() & other.values(metric) if other else found
+        return _counts(replicate for replicate, _ in shared)
 
     def values(self, metric: str, *, diverged: bool = True) -> dict[tuple[int, int], float]:
         """A metric by (replicate, seed); without the `diverged` students where that is False."""
@@ -191,6 +182,14 @@ class Condition:
                 if value is not None:
                     curves.setdefault(epoch, {})[run["replicate"], run["seed"]] = value
         return curves
+
+
+def _counts(replicates: Iterable[int]) -> str:
+    sizes = sorted(Counter(replicates).values())
+    if not sizes:
+        return "0"
+    students = f"{sizes[0]}" if sizes[0] == sizes[-1] else f"{sizes[0]}–{sizes[-1]}"
+    return f"{len(sizes)} × {students}"
 
 
 def _paired(

@@ -1,4 +1,4 @@
-"""The report as Markdown, and its runs and findings as CSV."""
+"""The report as Markdown, and its runs, findings and errors by class as CSV."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ import yaml
 
 from tutelage.findings import Finding
 from tutelage.reporting import grids
+from tutelage.reporting.class_report import all_sentences, class_rows
+from tutelage.reporting.classes import by_class
 from tutelage.reporting.summary import Row, Summary
 from tutelage.reporting.words import verdict
 
+_NOT_FLAT = ("history", "timing", "test_class_errors")  # the last one has a file of its own
 _MARKED = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
@@ -32,6 +35,8 @@ def markdown(results: Row) -> str:
     if summary.sentences:
         parts += ["## Two sentences, never one", "\n".join(map(_sentence, summary.sentences))]
     parts += ["## Conditions", _table(grids.conditions_grid(summary))]
+    if classes := by_class(summary):
+        parts += ["## Classes", _plain(" ".join(all_sentences(classes)))]
     if summary.teachers:
         parts += ["## Teachers", _table(grids.teachers_grid(summary))]
     parts += ["## Cost", _table(grids.cost_grid(summary))]
@@ -59,7 +64,7 @@ def environment(results: Row) -> list[tuple[str, str]]:
 
 
 def runs_csv(results: Row) -> str:
-    """One line a run with every figure in full precision; histories are left out."""
+    """One line a run with every figure in full precision, but no histories and no class errors."""
     return _csv([_flat(run) for run in results["runs"]])
 
 
@@ -68,8 +73,15 @@ def findings_csv(results: Row) -> str:
     return _csv(list(results.get("findings") or ()), [field.name for field in fields(Finding)])
 
 
+def classes_csv(results: Row) -> str:
+    """One line a condition and class, and one for each difference of the primary claim's two
+    conditions; empty for a document without errors by class."""
+    classes = by_class(Summary(results))
+    return _csv(class_rows(classes)) if classes else ""
+
+
 def _flat(run: Row) -> dict[str, Any]:
-    rest = {key: value for key, value in run.items() if key not in ("history", "timing")}
+    rest = {key: value for key, value in run.items() if key not in _NOT_FLAT}
     return rest | dict(run.get("timing") or {})
 
 
