@@ -11,6 +11,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tutelage.api import Study, default_store, open_result
@@ -169,7 +170,7 @@ def show_list(what: str, *, as_json: bool) -> None:
         return
     table = Table(what, "", show_header=False)
     for name, text in found.items():
-        table.add_row(name, text)
+        table.add_row(name, escape(text))
     console.print(table)
 
 

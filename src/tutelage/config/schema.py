@@ -188,7 +188,9 @@ class RecipeConfig(_Word):
 
     extends: Name | None = Field(default=None, description="a recipe by name: paper-cifar10")
     epochs: Annotated[Epochs, Field(ge=1)] | None = None
-    batch_size: Count | None = None
+    batch_size: Annotated[int, Field(ge=2, le=1_000_000)] | None = Field(
+        default=None, description="images a step; of a single one BatchNorm has no statistics"
+    )
     optimizer: OptimizerConfig | None = None
     schedule: ScheduleConfig | None = None
     warmup: Duration | None = Field(default=None, description="linear rise of the learning rate")
