@@ -1,0 +1,64 @@
+"""The part of a study that says what it can support or refute."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tutelage.config.fields import Name, Positive, Strict, one_of
+
+Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+
+
+class TrendConfig(Strict):
+    """An ordered family: the slope of a metric over a property of the teachers."""
+
+    over: Literal["teacher_parameters", "teacher_error"] = "teacher_parameters"
+    of: str = "test_error"
+    within: Name | Annotated[list[str], Field(min_length=2)] = Field(
+        description="conditions, or one group: then its fully trained, unscaled teachers"
+    )
+
+
+CLAIM_KINDS = ("difference", "non_inferiority", "equivalence", "trend")
+
+
+class ClaimConfig(Strict):
+    """One sentence that the study can support or refute."""
+
+    difference: Pair | None = Field(default=None, description="[a, b]: a - b lies in `direction`")
+    non_inferiority: Pair | None = Field(default=None, description="[a, b]: a is worse by < margin")
+    equivalence: Pair | None = Field(default=None, description="[a, b]: |a - b| < margin")
+    trend: TrendConfig | None = None
+    direction: Literal["less", "greater", "decreasing", "increasing"] | None = None
+    metric: str = "test_error"
+    margin: Positive = Field(description="the smallest effect of interest, in the metric's unit")
+
+    @model_validator(mode="after")
+    def _fits(self) -> ClaimConfig:
+        one_of(self, CLAIM_KINDS, "a claim")
+        wanted = {"difference": ("less", "greater"), "trend": ("increasing", "decreasing")}
+        allowed = wanted.get(self.kind)
+        if allowed and self.direction not in allowed:
+            raise ValueError(f"a {self.kind} needs direction {' or '.join(allowed)}")
+        if not allowed and self.direction:
+            raise ValueError(f"{self.kind} takes no direction")
+        if self.trend and self.metric != "test_error":
+            raise ValueError("a trend names its metric as trend.of")
+        pair = self.difference or self.non_inferiority or self.equivalence
+        if pair and pair[0] == pair[1]:
+            raise ValueError(f"{self.kind} compares {pair[0]} with itself")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Which of CLAIM_KINDS this is."""
+        return next(kind for kind in CLAIM_KINDS if getattr(self, kind) is not None)
+
+
+class ClaimsConfig(Strict):
+    """One primary claim, and secondary ones."""
+
+    primary: dict[Name, ClaimConfig] = Field(default_factory=dict, max_length=1)
+    secondary: dict[Name, ClaimConfig] = Field(default_factory=dict)
