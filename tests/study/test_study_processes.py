@@ -50,6 +50,10 @@ def start(study, store, *more):
     )  # fmt: skip
 
 
+def finished_runs(store):
+    return len(Store.open(store).ids("run")) if store.exists() else 0
+
+
 def in_workers(folder, monkeypatch, *lines):
     """Has every worker execute `lines`, which know tutelage.study.execute, before it begins."""
     body = ["import tutelage.study.execute as execute", *lines]
@@ -187,22 +191,26 @@ def test_two_runs_on_one_store_share_the_work(small, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_a_study_killed_at_ten_random_moments_ends_as_an_undisturbed_one(parts, tmp_path):
-    parts["recipe"]["epochs"] = 40
+    parts["recipe"]["epochs"] = 30
+    parts["replicates"] = {"count": 3, "students": 3}
     study, store = write(parts, tmp_path / "s.yaml"), tmp_path / "store"
     undisturbed = Study(**parts).run(tmp_path / "alone", workers=2, device="cpu")
     rng = random.Random(20191027)
-    kills = 0
-    while kills < 10:
+    # Kills wait for records, not for seconds: how fast a machine is must not decide how many
+    # of them the study outlives.
+    waits = [0, 1] * 5
+    rng.shuffle(waits)
+    for kill, wait in enumerate(waits):
         process = start(study, store, "--workers", "2")
-        time.sleep(rng.uniform(1.5, 9.0))
-        if process.poll() is not None:
-            break
+        wanted = finished_runs(store) + wait
+        while finished_runs(store) < wanted and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0.0, 0.5 if wait else 3.0))
+        assert process.poll() is None, f"the study was over after {kill} kills"
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        kills += 1
     last = start(study, store, "--workers", "2")
     output = last.communicate(timeout=600)[0]
     assert last.returncode == 0, output
-    assert kills == 10, f"the study was over after {kills} kills"
     assert comparable(open_result("tiny", store)) == comparable(undisturbed)
     assert Store.open(store).verify() == []
