@@ -55,6 +55,8 @@ def prepare_process() -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     # As use_deterministic_algorithms(True), which would first import a compiler for seconds.
     torch.set_deterministic_debug_mode("error")
+    # Every new tensor would be filled with NaN, which only shows who reads what nobody wrote.
+    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 @dataclass(frozen=True)
