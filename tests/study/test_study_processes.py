@@ -134,7 +134,8 @@ def test_workers_that_cannot_begin_are_told_in_one_message(
         "def prepare_process():",
         "    print('never more', file=sys.stderr, flush=True)",
         f"    {line}",
-        "execute.prepare_process = prepare_process",
+        "import tutelage.study.process",
+        "tutelage.study.process.prepare_process = prepare_process",
     )
     monkeypatch.setattr("tutelage.study.engines.local._MOST_DEATHS", 2)
     events = []

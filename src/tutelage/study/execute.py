@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -45,18 +44,6 @@ SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 class Lost(Exception):
     """What a task rests on was there when the task was chosen, and is missing or damaged now."""
-
-
-def prepare_process() -> None:
-    """Makes this process one that computes reproducibly: one thread, deterministic kernels."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA asks for determinism
-    torch.set_num_threads(1)
-    # What is called fp32 is fp32.
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    # As use_deterministic_algorithms(True), which would first import a compiler for seconds.
-    torch.set_deterministic_debug_mode("error")
-    # Every new tensor would be filled with NaN, which only shows who reads what nobody wrote.
-    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 @dataclass(frozen=True)

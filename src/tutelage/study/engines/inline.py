@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from tutelage.study.context import Context
 from tutelage.study.engines.events import Agenda, Report
-from tutelage.study.execute import BUSY, Outcome, execute, prepare_process
+from tutelage.study.execute import BUSY, Outcome, execute
+from tutelage.study.process import prepare_process
 
 _BUSY_PAUSE = 0.2  # seconds before a run that another process is training is asked for again
 

@@ -37,7 +37,8 @@ def main(store: str, study: str, checkpoint_seconds: str) -> None:
 
     try:
         from tutelage.study.context import Context
-        from tutelage.study.execute import Outcome, execute, prepare_process
+        from tutelage.study.execute import Outcome, execute
+        from tutelage.study.process import prepare_process
         from tutelage.training.loop import Stopped
 
         prepare_process()
