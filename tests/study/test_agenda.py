@@ -92,12 +92,11 @@ def in_cohorts(most=3):
     return Agenda(needs, lambda _: None, lambda key: (key[0], most) if key[0] == "s" else (key, 1))
 
 
-def test_tasks_of_a_cohort_are_taken_together_and_full_ones_first():
+def test_tasks_of_a_cohort_are_taken_together():
     plan = in_cohorts()
     taken = [plan.take() for _ in range(5)]
-    # s0 is waited for; the cohort that is not full waits until t0, which is alone, is taken.
-    assert taken[0] == ["s0", "s1", "s2"]
-    assert taken[1:] == [["s3", "s4", "s5"], ["t0"], ["s6"], []]
+    assert taken[0] == ["s0", "s1", "s2"]  # s0 is waited for
+    assert taken[1:] == [["s3", "s4", "s5"], ["s6"], ["t0"], []]
     assert len(plan.running) == 8
 
 
@@ -118,3 +117,12 @@ def test_members_of_a_cohort_end_one_by_one():
     assert plan.failures == {"s2": "broken"}
     assert first[1] in plan.waiting
     assert not plan.running
+
+
+def test_a_cohort_that_cannot_grow_any_more_does_not_wait_until_it_is_full():
+    needs = {"t0": (), "t1": (), "s0": ("t0",), "s1": ("t1",), "x0": (), "x1": ()}
+    plan = Agenda(needs, lambda event: None, lambda key: (key[0], 4 if key[0] == "t" else 2))
+    assert plan.take() == ["t0", "t1"]
+    assert plan.take() == ["x0", "x1"]
+    plan.finish("t0", "done")
+    assert plan.take() == ["s0"]  # nothing else is ready

@@ -50,18 +50,21 @@ class Agenda:
     def take(self, alone: Container[str] = ()) -> list[str]:
         """Ready tasks to be done together, now running; empty when there are none at the moment.
 
-        They are of one cohort, and as many of it as may be. One that is not full waits until
-        nothing else is ready, since more of it may become so. Those of `alone` come by themselves.
+        They are of one cohort, and as many of it as may be. One that is not full, but of which more
+        can become ready, waits until nothing else is ready. Those of `alone` come by themselves.
         """
         ready: dict[str, list[str]] = {}
+        full, growing = set[str](), set[str]()
         for key in self.waiting:
-            if all(need in self.over for need in self.needs[key]):
-                name, most = (key, 1) if key in alone else self.cohort(key)
-                together = ready.setdefault(name, [])
-                together.append(key)
-                if len(together) == most:
-                    return self._start(together)
-        return self._start(next(iter(ready.values()), []))
+            name, most = (key, 1) if key in alone else self.cohort(key)
+            if not all(need in self.over for need in self.needs[key]):
+                growing.add(name)
+            elif name not in full:
+                ready.setdefault(name, []).append(key)
+                if len(ready[name]) == most:
+                    full.add(name)
+        complete = (keys for name, keys in ready.items() if name in full or name not in growing)
+        return self._start(next(complete, next(iter(ready.values()), [])))
 
     def _start(self, keys: list[str]) -> list[str]:
         for key in keys:
