@@ -70,6 +70,14 @@ def test_digits_are_scaled_from_16_grey_values_to_255(cache):
     assert (np.diff(source.labels) >= 0).all()
 
 
+def test_digits_are_the_same_where_the_table_lies_elsewhere(cache, monkeypatch):
+    source = load_source(DataConfig(source="digits"), cache)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    again = load_source(DataConfig(source="digits"), cache)
+    np.testing.assert_array_equal(again.images, source.images)
+    np.testing.assert_array_equal(again.labels, source.labels)
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("path", "/tmp"), ("size", 8), ("classes", "leaf"), ("fit", "stretch")]
 )

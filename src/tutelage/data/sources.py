@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,14 +75,26 @@ def _digits(config: DataConfig) -> Source:
             "digits takes no size: its images are 8x8.", where="data.size", fix="Remove it."
         )
     _check_used(config, is_folder=False)
-    from sklearn.datasets import load_digits  # takes a second to import
-
-    grey, values = load_digits(return_X_y=True)
-    images = np.rint(np.asarray(grey) * 255 / 16).astype(np.uint8).reshape(-1, 8, 8, 1)
-    labels = np.asarray(values, dtype=np.int64)
+    grey, labels = _scikit_digits()
+    images = np.rint(grey * 255 / 16).astype(np.uint8).reshape(-1, 8, 8, 1)
     order = canonical_order(images, labels)
     names = _names(config, None, 10)
     return Source(images[order], labels[order], None, None, names, "digits")
+
+
+def _scikit_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Grey values 0..16 [1797, 64] and labels [1797]. The table is read without scikit-learn where
+    it lies where it always lay, because every process of a study would import that for a second."""
+    package = importlib.util.find_spec("sklearn")
+    if package is not None and package.origin is not None:
+        path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+        if path.is_file():
+            table = np.loadtxt(path, delimiter=",")
+            return table[:, :-1], table[:, -1].astype(np.int64)
+    from sklearn.datasets import load_digits
+
+    grey, values = load_digits(return_X_y=True)
+    return np.asarray(grey, np.float64), np.asarray(values, np.int64)
 
 
 def _files(config: DataConfig, cache: Cache) -> Source:
