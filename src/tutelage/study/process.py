@@ -23,7 +23,7 @@ def prepare_process() -> None:
     # As use_deterministic_algorithms(True), which would first import a compiler for seconds.
     torch.set_deterministic_debug_mode("error")
     # Every new tensor would be filled with NaN, which only shows who reads what nobody wrote.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore
     keep_memory()
 
 
