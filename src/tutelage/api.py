@@ -152,8 +152,8 @@ class Study:
     ) -> StudyResult:
         """Train whatever is missing, and return the result.
 
-        `workers` single-thread processes (default: one per core; 0: in this process). Finished
-        runs are taken from the store, interrupted ones continue.
+        `workers` single-thread processes (default: one per core, one for a GPU; 0: in this
+        process). Finished runs are taken from the store, interrupted ones continue.
         """
         if engine not in ENGINES:
             raise UserError(f"unknown engine '{engine}'.", fix=f"Known: {', '.join(ENGINES)}.")
@@ -217,11 +217,16 @@ def _execute(
         needs,
         context.store.root,
         context.id,
-        workers=workers or os.cpu_count() or 1,
+        workers=workers or _default_workers(context.manifest["device"]),
         checkpoint_seconds=seconds,
         report=report,
         cohort=context.plan.cohort,
     )
+
+
+def _default_workers(device: str) -> int:
+    """One a core; one alone where all would share a GPU, which trains runs side by side itself."""
+    return 1 if device.startswith("cuda") else os.cpu_count() or 1
 
 
 def open_result(study: str = "last", store: str | Path | None = None) -> StudyResult:

@@ -183,3 +183,16 @@ def test_a_gpu_gives_the_same_batches():
         for name in ("index", "view", "pixels", "labels"):
             assert torch.equal(getattr(here, name), getattr(there, name).cpu())
         np.testing.assert_allclose(here.images, there.images.cpu(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("at_once", [1, 25 * 8 * 8 * 3, 1 << 20])
+def test_batches_are_numbered_however_many_are_made_at_once(monkeypatch, at_once):
+    monkeypatch.setattr("tutelage.data.stream._BYTES_AT_ONCE", at_once)
+    assert [batch.number for batch in make_stream().epoch(3)] == [0, 1, 2, 3, 4]
+
+
+def test_streams_of_one_split_share_its_pixels():
+    split = make_split()
+    split.images.flags.writeable = False  # as images on disk are
+    one, other = make_stream(split), make_stream(split, seed=8, batch_size=5)
+    assert one._pixels.data_ptr() == other._pixels.data_ptr()

@@ -15,7 +15,7 @@ if sys.argv[1] == "kept":
     assert keep_memory()
 
 def step():
-    kept = [torch.ones(50 * 64 * 64) for _ in range(8)]
+    torch.ones(10_000_000)
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -35,8 +35,7 @@ def test_a_step_asks_the_system_for_no_memory_that_the_last_one_had():
         how: float(subprocess.check_output([sys.executable, "-c", FAULTS, how]))
         for how in ("kept", "given back")
     }
-    assert faults["given back"] > 100
-    assert faults["kept"] < 20
+    assert faults["kept"] < faults["given back"] / 5
 
 
 def test_nothing_is_said_to_be_kept_without_glibc(monkeypatch):

@@ -17,6 +17,7 @@ from tutelage.data.stream import Stream
 from tutelage.data.views import parse_views
 from tutelage.data.world import make_world
 from tutelage.models.build import build_model
+from tutelage.models.predict import padded_forward
 from tutelage.store import Store
 from tutelage.teachers.bank import Bank, cheapest
 from tutelage.teachers.scaling import (
@@ -115,6 +116,18 @@ def test_freeze_reaches_dropout():
 
 def stream_of(world, views, mixer=None):
     return Stream(world.train, views, 50, 3, world.mean, world.std, mixer=mixer)
+
+
+@pytest.mark.parametrize("name", ["plain-16-16", "wrn-10-1", "resnet-8", "densenet-bc-10-4"])
+def test_a_compiled_teacher_says_the_same_bits_as_the_folded_one(world, name):
+    model = build_model(name, world.shape, world.classes, 0)
+    live = LiveSignal(model, "bf16")
+    images = torch.randn(70, world.shape[2], *world.shape[:2])
+    for _ in range(3):  # the compiler looks at the first calls and then changes its mind
+        said = live.half(images)
+    assert isinstance(live._forward, torch.jit.ScriptModule)
+    plain = padded_forward(live.model, images.to(torch.bfloat16), 64)
+    assert torch.equal(said, plain.float().half())
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -84,7 +84,9 @@ def run(
     store: StoreOption = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=0, help="Single-thread processes [default: one per core]; 0: none."),
+        typer.Option(
+            min=0, help="Single-thread processes [default: one per core, one for a GPU]; 0: none."
+        ),
     ] = None,
     engine: Annotated[str, typer.Option(help="Who executes the runs: local.")] = "local",
     device: DeviceOption = "auto",

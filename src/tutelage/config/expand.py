@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
+from tutelage.config.contrasts import check_precision
 from tutelage.config.design import Expanded, ScaledRef, StateRef, Teacher, Training
 from tutelage.config.metrics import unit_of
 from tutelage.config.recipe import build_recipe, resolve_duration
@@ -35,9 +36,10 @@ def expand(study: StudyConfig) -> Expanded:
     for name in study.teachers:
         _teacher(study, name, teachers, trainings, path=())
     conditions = _conditions(study, teachers)
-    _check_claims(study, conditions, teachers)
+    expanded = Expanded(teachers, trainings, conditions)
+    _check_claims(study, expanded)
     _check_size(study, trainings, conditions)
-    return Expanded(teachers, trainings, conditions)
+    return expanded
 
 
 def _teacher(
@@ -272,21 +274,22 @@ def _check_size(
                         where="recipe.epochs", fix="Lower it, or the replicates.")  # fmt: skip
 
 
-def _check_claims(
-    study: StudyConfig, conditions: dict[str, Training], teachers: dict[str, Teacher]
-) -> None:
+def _check_claims(study: StudyConfig, expanded: Expanded) -> None:
+    conditions, teachers = expanded.conditions, expanded.teachers
     for rank, claims in (("primary", study.claims.primary), ("secondary", study.claims.secondary)):
         for name, claim in claims.items():
             where = f"claims.{rank}.{name}"
             with _at(where):
                 unit_of(claim.trend.of if claim.trend else claim.metric)
-            for condition in _named_in(claim, conditions, teachers, where):
+            named = _named_in(claim, conditions, teachers, where)
+            for condition in named:
                 if condition not in conditions:
                     raise unknown("condition", condition, conditions, where=where)
                 if claim.trend and conditions[condition].teacher is None:
                     raise UserError(
                         f"a trend over teachers names {condition}, which has none.", where=where
                     )
+            check_precision(named, expanded, where)
 
 
 def _named_in(

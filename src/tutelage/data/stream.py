@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +19,9 @@ from tutelage.data.world import Split
 from tutelage.errors import UserError
 
 # Batches are made several at a time, about so many bytes of pixels: enough to make calls cheap,
-# little enough to stay in a processor's cache. It changes no number.
-_BYTES_AT_ONCE = 1 << 20
+# little enough to stay in a processor's cache; on other devices a call costs more, and there is no
+# such cache. It changes no number.
+_BYTES_AT_ONCE, _BYTES_AT_ONCE_ELSEWHERE = 1 << 20, 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,9 @@ class Batch:
 
     `index` int64 [B] are positions in the split, `view` int64 [B] which view of each image;
     `pixels` uint8 [B, H, W, C] are those views and `images` float32 [B, C, H, W] the same,
-    normalised, in channels_last memory; `labels` int64 [B]; `epoch` is the one it belongs to. Where
-    images are mixed, `pixels` and `images` hold the mixture, and `mixed` says of what.
+    normalised, in channels_last memory; `labels` int64 [B]; `epoch` is the one it belongs to, and
+    `number` (0, 1, ...) its place there. Where images are mixed, `pixels` and `images` hold the
+    mixture, and `mixed` says of what.
     """
 
     index: Tensor
@@ -38,6 +42,7 @@ class Batch:
     labels: Tensor
     epoch: int = 0
     mixed: Mixed | None = None
+    number: int = 0
 
 
 def normalise(
@@ -87,12 +92,11 @@ class Stream:
         views.check((height, width, channels))
         self._split, self.views, self.batch_size, self.seed = split, views, batch_size, seed
         self.mixer, self._device = mixer, torch.device(device)
-        self._pixels, self._labels, self._mean, self._std = (
-            torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._device)
-            for array in (split.images, split.labels, mean, std)
-        )
-        batch_bytes = batch_size * height * width * channels
-        self._at_once = batch_size * max(1, _BYTES_AT_ONCE // batch_bytes)
+        self._pixels, self._labels = _resident(split, self._device)
+        self._mean, self._std = (_tensor(figures, self._device) for figures in (mean, std))
+        on_cpu = self._device.type == "cpu"
+        most = _BYTES_AT_ONCE if on_cpu else _BYTES_AT_ONCE_ELSEWHERE
+        self._at_once = batch_size * max(1, most // (batch_size * height * width * channels))
 
     @property
     def key(self) -> tuple[int, str, int, int, Mixer | None]:
@@ -109,24 +113,42 @@ class Stream:
         rng = np.random.Generator(np.random.PCG64([self.seed, epoch]))
         used = self.batches_per_epoch * self.batch_size
         order = rng.permutation(len(self._labels))[:used]
-        index = torch.from_numpy(order).to(self._device)
-        view = torch.from_numpy(self.views.draw(rng, used)).to(self._device)
+        index = self._moved(order)
+        view = self._moved(self.views.draw(rng, used))
         # A generator of its own: order and views do not depend on whether images are mixed.
         lots = np.random.Generator(np.random.PCG64([self.seed, epoch, 1]))
         for start in range(0, used, self._at_once):
             part = slice(start, start + self._at_once)
-            for batch in self._batches(index[part], view[part], epoch):
+            first = start // self.batch_size
+            for batch in self._batches(index[part], view[part], epoch, first):
                 yield batch if self.mixer is None else self._mix(batch, self.mixer, lots)
 
-    def _batches(self, index: Tensor, view: Tensor, epoch: int) -> Iterator[Batch]:
+    def _moved(self, drawn: NDArray[np.int64]) -> Tensor:
+        """What was drawn, on the device; nothing waits until it is there."""
+        values = torch.from_numpy(drawn)
+        if self._device.type == "cuda":
+            values = values.pin_memory()
+        return values.to(self._device, non_blocking=True)
+
+    def _batches(self, index: Tensor, view: Tensor, epoch: int, first: int) -> Iterator[Batch]:
         pixels = self.views.apply(self._pixels.index_select(0, index), view)
         images = normalise(pixels, self._mean, self._std)
         labels = self._labels.index_select(0, index)
         parts = (whole.split(self.batch_size) for whole in (index, view, pixels, images, labels))
-        for fields in zip(*parts, strict=True):
-            yield Batch(*fields, epoch=epoch)
+        for number, fields in enumerate(zip(*parts, strict=True), start=first):
+            yield Batch(*fields, epoch=epoch, number=number)
 
     def _mix(self, batch: Batch, mixer: Mixer, lots: np.random.Generator) -> Batch:
         pixels, mixed = mixer.mix(batch.pixels, batch.labels, lots)
         images = normalise(pixels, self._mean, self._std)
         return replace(batch, pixels=pixels, images=images, mixed=mixed)
+
+
+@lru_cache(maxsize=2)
+def _resident(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The images and labels of a split on a device: moved there once, for all streams."""
+    return _tensor(split.images, device), _tensor(split.labels, device)
+
+
+def _tensor(array: NDArray[Any], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)

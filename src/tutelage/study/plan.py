@@ -62,11 +62,11 @@ class Plan:
     def cohort(self, key: str) -> tuple[str, int]:
         """The name of the cohort that a task belongs to, and how many of it are done together.
 
-        A cohort are trainings that one fused network can do: alike in all that `Start` says but
-        data, views and seeds.
+        A cohort are trainings that are executed side by side, in one fused network or as graphs:
+        alike in all that `Start` says but data, views and seeds.
         """
         node = self.nodes.get(key)
-        if node is None or node.start.stepper != "fused":
+        if node is None or node.start.stepper == "eager":
             return key, 1
         own = {"data": "", "views": "", "init_seed": 0, "stream_seed": 0}
         return canonical(replace(node.start, **own).form()), FUSED_GROUP
@@ -141,16 +141,19 @@ def _start(
 
 
 def _stepper(training: Training, device: str) -> str:
-    """`fused` for networks so small that a step costs more calls than computing.
+    """`fused` for networks so small that a step costs more calls than computing; on a GPU, where
+    that is true of every student, `graphed`.
 
     The rule knows nothing of how many runs there are, or of a machine's pace: a stepper rounds in
     its own way, and so it is part of a run's identity.
     """
     recipe = training.recipe
+    varied = recipe.mixup or recipe.cutmix or recipe.ema  # what changes with every step
+    if device.startswith("cuda"):
+        return "eager" if varied else "graphed"
+    tiny = parse_model(training.model).is_tiny and device == "cpu"
     simple = isinstance(recipe.optimizer, Sgd) and recipe.precision == "fp32"
-    extras = (recipe.clip_norm, recipe.mixup, recipe.cutmix, recipe.ema)
-    fits = parse_model(training.model).is_tiny and device == "cpu"
-    return "fused" if fits and simple and not any(extras) else "eager"
+    return "fused" if tiny and simple and not (varied or recipe.clip_norm) else "eager"
 
 
 def _teachers(

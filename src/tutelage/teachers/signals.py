@@ -7,6 +7,7 @@ computed so that an image's do not depend on its neighbours: every signal gives 
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +43,7 @@ class LiveSignal:
 
     def __init__(self, model: nn.Module, precision: str = "fp32") -> None:
         self.model, self._dtype = freeze(model), torch.float32
+        self._forward: nn.Module | None = None
         if precision == "bf16":
             self.model, self._dtype = fold(self.model).to(torch.bfloat16), torch.bfloat16
 
@@ -52,8 +54,25 @@ class LiveSignal:
     @torch.no_grad()
     def half(self, images: Tensor) -> Tensor:
         """Logits [B, classes], fp16, of normalised images [B, C, H, W]."""
-        logits = padded_forward(self.model, images.to(self._dtype), _CHUNK).float()
+        images = images.to(self._dtype)
+        if self._forward is None:
+            self._forward = self._compiled(images[:1]) or self.model
+        logits = padded_forward(self._forward, images, _CHUNK).float()
         return logits.clamp(-_FP16_MOST, _FP16_MOST).half()
+
+    def _compiled(self, image: Tensor) -> nn.Module | None:
+        """A folded network with its activations computed inside the convolutions before them: the
+        same bits, a tenth to a third sooner. None where that cannot be. `image` is [1, C, H, W]."""
+        if not isinstance(self.model, torch.fx.GraphModule) or image.device.type != "cpu":
+            return None  # a network that could not be folded may branch, which a trace would lose
+        images = image.expand(_CHUNK, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it is deprecated, and nothing does this instead
+                traced = torch.jit.trace(self.model, images, check_trace=False)
+                return torch.jit.optimize_for_inference(torch.jit.freeze(traced))  # pyright: ignore
+        except Exception:  # it may fail in any way, and be gone one day
+            return None
 
 
 def fold(model: nn.Module) -> nn.Module:
@@ -104,29 +123,25 @@ class EpochSignal:
     stream: Stream
     _epoch: int = -1
     _logits: Tensor = field(default_factory=lambda: torch.empty(0))
-    _known: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
+    _known: list[bool] = field(default_factory=list)  # of each batch; a device is never waited for
 
     def __call__(self, batch: Batch) -> Tensor:
         """Logits [B, classes] of the batch's views, fp32."""
         if batch.epoch != self._epoch:
-            self._open(batch.epoch)
-        index = batch.index.cpu()
-        if not self._known[index.numpy()].all():
-            self._logits[index] = self.live.half(batch.images).cpu()
-            self._known[index.numpy()] = True
-            if self._known.sum() == self.stream.batches_per_epoch * self.stream.batch_size:
-                self.bank.keep(self._name(batch.epoch), self._logits.numpy())
-        return self._logits[index].to(batch.images.device).float()
+            self._open(batch.epoch, batch.images.device)
+        if not self._known[batch.number]:
+            self._logits.index_copy_(0, batch.index, self.live.half(batch.images))
+            self._known[batch.number] = True
+            if all(self._known):
+                self.bank.keep(self._name(batch.epoch), self._logits.cpu().numpy())
+        return self._logits.index_select(0, batch.index).float()
 
-    def _open(self, epoch: int) -> None:
+    def _open(self, epoch: int, device: torch.device) -> None:
         shape = (self.images, self.classes)
         kept = self.bank.load(self._name(epoch), shape)
-        self._epoch = epoch
-        if kept is None:
-            self._logits = torch.zeros(shape, dtype=torch.float16)
-        else:
-            self._logits = torch.from_numpy(np.array(kept))
-        self._known = np.full(self.images, kept is not None)
+        logits = np.zeros(shape, np.float16) if kept is None else np.array(kept)
+        self._epoch, self._logits = epoch, torch.from_numpy(logits).to(device)
+        self._known = [kept is not None] * self.stream.batches_per_epoch
 
     def _name(self, epoch: int) -> str:
         return digest(["epoch", RESULTS_VERSION, self.key, epoch])

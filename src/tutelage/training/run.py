@@ -55,7 +55,8 @@ class Run:
         model = build_model(start.model, world.shape, world.classes, start.init_seed)
         model.to(start.device)
         average = WeightAverage(model, start.ema) if start.ema else None
-        optimizer = build_optimizer(start.optimizer, model.parameters())
+        graphed = start.stepper == "graphed"
+        optimizer = build_optimizer(start.optimizer, model.parameters(), graphed=graphed)
         self.trainee = Trainee(model, optimizer, average)
         self._epochs, self._branches = len(trajectory.epochs), branches
         self._keep = {epoch for epoch in keep if epoch < self._epochs}

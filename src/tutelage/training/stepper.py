@@ -14,6 +14,7 @@ from tutelage.config.chain import EpochStep, Start
 from tutelage.data.stream import Batch
 from tutelage.losses import kd
 from tutelage.training.average import WeightAverage
+from tutelage.training.optimizer import set_rate
 
 Signal = Callable[[Batch], Tensor]  # a teacher: a batch of views -> its logits [B, classes]
 PARTS = ("loss", "ce", "kd", "errors", "agreements")
@@ -46,11 +47,10 @@ class EagerStepper:
         `updates` how many steps came before it."""
         self.model.train()
         self.updates = updates
-        self.weights = (step.ce_weight, step.kd_weight)
+        self.weights: tuple[float | Tensor, float | Tensor] = (step.ce_weight, step.kd_weight)
         self.signal = signal if step.distils else None
         self.distil = distillation_loss(step.loss) if step.distils and step.loss else None
-        for group in self.optimizer.param_groups:
-            group["lr"] = step.lr
+        set_rate(self.optimizer, step.lr)
 
     def step(self, batch: Batch) -> Tensor:
         """One update. Returns the raw figures of PARTS for this batch, shape [5], detached.
@@ -59,7 +59,10 @@ class EagerStepper:
         counts of images. Without a signal, kd and agreements are 0. Of a mixed image both labels
         count in the cross-entropy, each with its share, and the one of the larger share in errors.
         """
-        with torch.autocast(self.device_type, dtype=torch.bfloat16, enabled=self.bf16):
+        # Each weight is cast once a step anyway, and a cache must not outlive a captured step.
+        with torch.autocast(
+            self.device_type, dtype=torch.bfloat16, enabled=self.bf16, cache_enabled=False
+        ):
             logits = self.model(batch.images)
         logits = logits.float()
         guess = logits.detach().argmax(1)
