@@ -17,6 +17,7 @@ from tutelage.models.build import Shape, build_model
 from tutelage.models.predict import EVALUATED
 from tutelage.provenance import machine, versions
 from tutelage.store import Store, atomic_write, read_if_there
+from tutelage.study.process import keep_memory
 from tutelage.training.fused_stepper import FusedStepper
 from tutelage.training.optimizer import build_optimizer
 from tutelage.training.stepper import EagerStepper
@@ -61,7 +62,8 @@ class Paces:
 
 def _measure(start: Start, shape: Shape, classes: int) -> Pace:
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as workers have it
+    torch.set_num_threads(1)  # as workers have it, and the next line too
+    keep_memory()
     try:
         count = FUSED_GROUP if start.stepper == "fused" else 1
         trainees = [_trainee(start, shape, classes) for _ in range(count)]
