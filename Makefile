@@ -33,10 +33,10 @@ lint: .venv/.stamp  ## style, types, the import order, the declared dependencies
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/deptry src --optional-dependencies-dev-groups dev
+	$(BIN)/deptry src --optional-dependencies-dev-groups dev,bench
 
-bench: .venv/.stamp  ## a student's step against the peers' way, on one core (QUICK=1: shorter)
-	$(BIN)/python benchmarks/steps.py $(if $(QUICK),--quick)
+bench: .venv/.stamp  ## speed against the peers' way, 20 minutes (QUICK=1: 3; DATA=: CIFAR-10 too)
+	@$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick) $(if $(DATA),--data '$(DATA)')
 
 clean:  ## remove caches and builds (not .venv, not a store)
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -47,8 +47,9 @@ class Ours:
         signal = None
         if teacher is not None:
             live = LiveSignal(build_model(teacher, shape, classes, 0), precision)
-            store = Store.open(tempfile.mkdtemp())
-            signal = EpochSignal(live, Bank(store), "t", len(labels), classes, self.stream)
+            self._folder = tempfile.TemporaryDirectory()
+            bank = Bank(Store.open(self._folder.name))
+            signal = EpochSignal(live, bank, "t", len(labels), classes, self.stream)
             step = EpochStep(0.05, 0.1, 0.9, KD, "t")
         else:
             step = EpochStep(0.05, 1.0)

@@ -7,7 +7,7 @@ for every student. Within noise they are equally fast, so one rebuilt loop stand
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,37 +17,52 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from tutelage.data.torchvision import import_transforms
+from tutelage.data.views import Views, parse_views
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
 
 class PilImages(Dataset):
-    """Images uint8 [N, 32, 32, 3] as torchvision's CIFAR10 has them: PIL, cropped and flipped."""
+    """Images uint8 [N, H, W, C] as torchvision's data sets have them: PIL, transformed one by one.
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+    `views` is what a study calls `data.views`, here as torchvision's random transforms. What comes
+    in from outside is black, as is their custom; to reflect would take them longer.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        views: str = "shift-4-flip",
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = STD,
+    ) -> None:
         import_transforms()  # makes torchvision importable beside a CPU build of PyTorch
         from torchvision import transforms
 
         self.images, self.labels = images, labels
-        self.transform = transforms.Compose(
-            [
-                transforms.RandomCrop(32, padding=4),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize(MEAN, STD),
-            ]
-        )
+        parsed = parse_views(views)
+        assert isinstance(parsed, Views), "these views have no like in the peers' loaders"
+        steps = []
+        if parsed.pad:
+            steps.append(transforms.RandomCrop(images.shape[1:3], parsed.pad))
+        if parsed.flip:
+            steps.append(transforms.RandomHorizontalFlip())
+        steps += [transforms.ToTensor(), transforms.Normalize(mean, std)]
+        self.transform = transforms.Compose(steps)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
+        pixels = self.images[index]
+        image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        return self.transform(image), int(self.labels[index])  # pyright: ignore[reportReturnType]
 
 
-def batches(images: np.ndarray, labels: np.ndarray, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(images: PilImages, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches without end. The loader works in this process: there is one core for everything."""
-    loader = DataLoader(PilImages(images, labels), size, shuffle=True, drop_last=True)
+    loader = DataLoader(images, size, shuffle=True, drop_last=True)
     while True:
         yield from loader
 
@@ -56,8 +71,8 @@ class Peer:
     """One student in the making; `teacher` is None for a student from scratch."""
 
     def __init__(self, student: nn.Module, teacher: nn.Module | None) -> None:
-        self.student = student.to(memory_format=torch.contiguous_format).train()  # pyright: ignore
-        self.teacher = teacher and teacher.to(memory_format=torch.contiguous_format).eval()  # pyright: ignore
+        self.student = _nchw(student).train()
+        self.teacher = teacher and _nchw(teacher).eval()
         self.optimizer = torch.optim.SGD(
             student.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4
         )
@@ -77,3 +92,7 @@ class Peer:
         loss.backward()
         self.optimizer.step()
         loss.item()  # as their progress bars ask in every step
+
+
+def _nchw(model: nn.Module) -> nn.Module:
+    return model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]

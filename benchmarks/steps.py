@@ -1,136 +1,107 @@
-"""Seconds of a student's step, ours against the peers' way: interleaved, on one core.
-
-    python benchmarks/steps.py [--quick] [--json FILE]
-
-Every figure is the median over rounds; in each round every way takes its turn, so that what else
-the machine does falls on all alike. Loader and augmentation are counted on both sides.
-"""
+"""Seconds of a student's step, ours against the peers' way, loader and augmentation included."""
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import itertools
-import json
-import os
 import statistics
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-import torch
+from measure import Evidence, Turn, evidence, interleaved, middle, random_images, ratio
 from ours import Ours
-from peers import Peer, batches
+from peers import Peer, PilImages, batches
 
 from tutelage.models.build import build_model
-from tutelage.provenance import machine, versions
 
 PAIRS = [("wrn-40-2", "wrn-16-1"), ("resnet-56", "resnet-20")]
 BATCH, IMAGES, COHORT = 128, 1280, 8
+GOALS = {  # times the peers' step, and in brackets the stretch
+    "wrn-16-1": {
+        "ours, live, bf16, K=8": (6.0, 7.0), "ours, replay, bf16, K=8": (8.0, 9.5),
+        "ours, live, fp32, K=8": (3.5, 4.0), "ours, replay, fp32, K=8": (4.5, 5.0),
+        "ours, live, bf16, K=1": (2.2, 2.6), "ours, scratch, bf16": (2.2, 2.6),
+    },
+    "resnet-20": {
+        "ours, live, bf16, K=8": (3.5, 4.0), "ours, replay, bf16, K=8": (4.0, 4.3),
+        "ours, live, fp32, K=8": (2.2, 2.4), "ours, replay, fp32, K=8": (2.2, 2.4),
+        "ours, live, bf16, K=1": (2.2, 2.6), "ours, scratch, bf16": (2.2, 2.6),
+    },
+}  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="one pair and few rounds")
-    parser.add_argument("--json", metavar="FILE", help="where the evidence is written")
-    asked = parser.parse_args()
-    pin()
-    rounds = 5 if asked.quick else 9
-    pairs = PAIRS[:1] if asked.quick else PAIRS
-    found = [compare(teacher, student, rounds) for teacher, student in pairs]
-    evidence = {
-        "what": "median seconds of one student's step, loader and augmentation included",
-        "date": datetime.date.today().isoformat(),
-        "machine": machine(), "versions": versions(), "threads": 1,
-        "batch": BATCH, "rounds": rounds, "pairs": found,
-    }  # fmt: skip
-    for pair in found:
-        show(pair)
-    if asked.json:
-        with open(asked.json, "w", encoding="utf-8") as file:
-            json.dump(evidence, file, indent=1)
+def measure(quick: bool) -> Evidence:
+    """Both pairs over nine rounds; `quick`: one pair over five."""
+    rounds = 5 if quick else 9
+    pairs = [compare(*pair, rounds) for pair in PAIRS[: 1 if quick else None]]
+    return evidence("seconds of one student's step, loader and augmentation included",
+                    batch=BATCH, images=IMAGES, rounds=rounds, pairs=pairs)  # fmt: skip
 
 
-def pin() -> None:
-    """One core and one thread for everything, as a worker has it."""
-    torch.set_num_threads(1)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+def ratios(found: Evidence) -> dict[str, float]:
+    """How many times the peers' step ours is, by pair and way."""
+    return {
+        f"{pair['teacher']} -> {pair['student']}, {name}": figures["value"]
+        for pair in found["pairs"]
+        for name, figures in pair["ratios"].items()
+    }
 
 
-def compare(teacher: str, student: str, rounds: int) -> dict[str, Any]:
-    """The times of all ways to train `student` from `teacher`, and the ratios of the medians."""
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (IMAGES, 32, 32, 3)).astype(np.uint8)
-    labels = rng.integers(0, 10, IMAGES)
-    turns: dict[str, tuple[int, Iterator[None]]] = {}
-    for name, taught in (("peers, distilled", teacher), ("peers, scratch", None)):
-        turns[name] = 1, peer(student, taught, images, labels)
+def compare(teacher: str, student: str, rounds: int) -> Evidence:
+    """The times of all ways to train `student` from `teacher`, and how they compare."""
+    images, labels = random_images(IMAGES, (32, 32, 3), 10)
+    counts: dict[str, int] = {}
+    turns: dict[str, Turn] = {}
+
+    def add(name: str, count: int, steps: Iterator[None]) -> None:
+        counts[name], turns[name] = count, lambda: next(steps)
+
+    add("peers, distilled", 1, peer_steps(student, teacher, images, labels))
+    add("peers, scratch", 1, peer_steps(student, None, images, labels))
     for precision, replay, count in itertools.product(("fp32", "bf16"), (False, True), (1, COHORT)):
-        name = f"ours, {'replay' if replay else 'live'}, {precision}, K={count}"
         side = Ours(student, teacher, images, labels, size=BATCH, count=count,
                     precision=precision, replay=replay)  # fmt: skip
-        turns[name] = count, own(side)
+        name = f"ours, {'replay' if replay else 'live'}, {precision}, K={count}"
+        add(name, count, our_steps(side))
     for precision in ("fp32", "bf16"):
         side = Ours(student, None, images, labels, size=BATCH, count=1, precision=precision,
                     replay=False)  # fmt: skip
-        turns[f"ours, scratch, {precision}"] = 1, own(side)
-    seconds = interleaved(turns, rounds)
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
-    ratios = {}
-    for name, median in medians.items():
-        if name.startswith("ours"):
-            against = "peers, scratch" if "scratch" in name else "peers, distilled"
-            ratios[name] = medians[against] / median
-    return {"teacher": teacher, "student": student, "seconds": seconds, "medians": medians,
-            "ratios": ratios}  # fmt: skip
+        add(f"ours, scratch, {precision}", 1, our_steps(side))
+    # A turn of a way that trains several students at once is one step of all of them.
+    seconds = {
+        name: [taken / counts[name] for taken in times]
+        for name, times in interleaved(turns, rounds).items()
+    }
+    against = {
+        name: "peers, scratch" if "scratch" in name else "peers, distilled"
+        for name in seconds
+        if name.startswith("ours")
+    }
+    return {
+        "teacher": teacher,
+        "student": student,
+        "seconds": seconds,
+        "middle": {name: middle(times) for name, times in seconds.items()},
+        "ratios": {name: ratio(seconds[yard], seconds[name]) for name, yard in against.items()},
+        "teacher_share": 1
+        - statistics.median(seconds["peers, scratch"])
+        / statistics.median(seconds["peers, distilled"]),
+    }
 
 
-def peer(
+def peer_steps(
     student: str, teacher: str | None, images: np.ndarray, labels: np.ndarray
 ) -> Iterator[None]:
-    shape = images.shape[1:]
-    side = Peer(build_model(student, shape, 10, 0), teacher and build_model(teacher, shape, 10, 0))
-    for batch in batches(images, labels, BATCH):
+    """The peers' steps without end, one at each turn."""
+    shape, classes = images.shape[1:], int(labels.max()) + 1
+    taught = build_model(teacher, shape, classes, 0) if teacher else None
+    side = Peer(build_model(student, shape, classes, 0), taught)
+    for batch in batches(PilImages(images, labels), BATCH):
         side.step(*batch)
         yield
 
 
-def own(side: Ours) -> Iterator[None]:
+def our_steps(side: Ours) -> Iterator[None]:
+    """Our steps without end: at each turn one of every student."""
     for batch in side.batches():
         side.step(batch)
         yield
-
-
-def interleaved(
-    turns: dict[str, tuple[int, Iterator[None]]], rounds: int
-) -> dict[str, list[float]]:
-    """Seconds of a student's step for each way, one figure a round; the first round is thrown
-    away. A turn of a way that trains several students at once is one step of all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in turns}
-    for number in range(rounds + 1):
-        for name, (count, steps) in turns.items():
-            taken = timed(lambda steps=steps: next(steps))
-            if number:
-                seconds[name].append(taken / count)
-    return seconds
-
-
-def timed(do: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    do()
-    return time.perf_counter() - began
-
-
-def show(pair: dict[str, Any]) -> None:
-    print(f"\n{pair['teacher']} -> {pair['student']}, batch {BATCH}, one core")
-    for name, median in pair["medians"].items():
-        times = pair["seconds"][name]
-        spread = (max(times) - min(times)) / median
-        ratio = f"{pair['ratios'][name]:5.2f}x" if name in pair["ratios"] else "      "
-        print(f"  {name:30} {1e3 * median:8.1f} ms  {ratio}  (range {100 * spread:.0f} %)")
-
-
-if __name__ == "__main__":
-    main()

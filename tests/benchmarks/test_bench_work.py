@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import end_to_end
 import growth
 import numpy as np
 import peers
 import profile_step
 import pytest
-import studies
 import torch
 from ours import KD
 
@@ -129,13 +129,13 @@ def test_the_peers_train_every_run_of_a_plan_by_itself(
     context = study.prepare(tmp_path, "cpu", keep=False)
     small, large = "plain-4", "plain-8"
     # Two steps an epoch, two replicates: 4 times the epochs. ESKD hears its teacher in 3 of 5.
-    assert studies.kinds(context) == {
-        studies.Kind(large, None, 50): 4 * 5,
-        studies.Kind(small, None, 50): 4 * (5 + 2),
-        studies.Kind(small, large, 50): 4 * (5 + 5 + 3),
+    assert end_to_end.kinds(context) == {
+        end_to_end.Kind(large, None, 50): 4 * 5,
+        end_to_end.Kind(small, None, 50): 4 * (5 + 2),
+        end_to_end.Kind(small, large, 50): 4 * (5 + 5 + 3),
     }
-    monkeypatch.setattr(studies, "step_times", lambda *_: [0.1, 0.2, 9.0])
-    assert studies.peers_way(context)["core_seconds"] == pytest.approx(0.2 * 4 * 25)
+    monkeypatch.setattr(end_to_end, "step_times", lambda *_: [0.1, 0.2, 9.0])
+    assert end_to_end.peers_way(context)["core_seconds"] == pytest.approx(0.2 * 4 * 25)
 
 
 def test_an_unfinished_study_is_not_timed(tmp_path: Path) -> None:
@@ -147,9 +147,9 @@ def test_an_unfinished_study_is_not_timed(tmp_path: Path) -> None:
     )  # fmt: skip
     study.prepare(tmp_path, "cpu")
     with pytest.raises(UserError, match="2 runs of the study are not done"):
-        studies.check_done(open_result(store=tmp_path))
-    studies.check_done(study.run(tmp_path, workers=0, device="cpu"))
-    assert studies.spent(open_result(store=tmp_path)) > 0
+        end_to_end.check_done(open_result(store=tmp_path))
+    end_to_end.check_done(study.run(tmp_path, workers=0, device="cpu"))
+    assert end_to_end.spent(open_result(store=tmp_path)) > 0
 
 
 def test_growth_trains_every_student_of_every_teacher(monkeypatch: pytest.MonkeyPatch) -> None:

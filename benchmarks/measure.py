@@ -1,0 +1,93 @@
+"""What all benchmarks share: one core, turns, medians with their spread, and the evidence."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from tutelage.provenance import machine, versions
+
+Turn = Callable[[], object]
+Evidence = dict[str, Any]
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """One core and one thread for everything inside, as a worker has it."""
+    threads = torch.get_num_threads()
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    torch.set_num_threads(1)
+    if cores is not None:
+        os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        if cores is not None:
+            os.sched_setaffinity(0, cores)
+
+
+def evidence(what: str, **found: Any) -> Evidence:
+    """What was found, under the header without which no figure stands."""
+    header = {
+        "what": what, "date": datetime.date.today().isoformat(), "machine": machine(),
+        "versions": versions(), "threads": torch.get_num_threads(),
+    }  # fmt: skip
+    return header | found
+
+
+def seconds_of(do: Turn, clock: Callable[[], float] = time.process_time) -> float:
+    """Seconds of the core that `do` takes.
+
+    They are the clock's where nothing else runs; what other processes take meanwhile, on a machine
+    that is shared, does not count.
+    """
+    began = clock()
+    do()
+    return clock() - began
+
+
+def interleaved(turns: Mapping[str, Turn], rounds: int) -> dict[str, list[float]]:
+    """Seconds of the core of each turn, one figure a round; the first round is thrown away.
+
+    In each round every way takes its turn, so that what else the machine does falls on all alike.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in turns}
+    for number in range(rounds + 1):
+        for name, do in turns.items():
+            taken = seconds_of(do)
+            if number:
+                seconds[name].append(taken)
+    return seconds
+
+
+def middle(values: Sequence[float]) -> dict[str, float]:
+    """The median of the values, the quartiles around it, and how many values there are."""
+    low, high = np.quantile(values, (0.25, 0.75))
+    return {"median": statistics.median(values), "low": float(low), "high": float(high),
+            "n": len(values)}  # fmt: skip
+
+
+def ratio(theirs: Sequence[float], ours: Sequence[float]) -> dict[str, float]:
+    """How many times faster ours is: the ratio of the medians, and the quartiles of the ratios of
+    single rounds. Both sides have one figure for each round."""
+    by_round = [a / b for a, b in zip(theirs, ours, strict=True)]
+    value = statistics.median(theirs) / statistics.median(ours)
+    return middle(by_round) | {"value": value}
+
+
+def random_images(
+    count: int, shape: tuple[int, int, int], classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 [count, *shape] of noise with labels int64 [count] of every class."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, *shape)).astype(np.uint8)
+    return images, np.arange(count) % classes
