@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,17 +59,46 @@ def seconds_of(do: Turn, clock: Callable[[], float] = time.process_time) -> floa
 
 
 def interleaved(turns: Mapping[str, Turn], rounds: int) -> dict[str, list[float]]:
-    """Seconds of the core of each turn, one figure a round; the first round is thrown away.
+    """Seconds of the core of each turn, one figure a round; see `in_turns`."""
+    return in_turns({name: partial(seconds_of, do) for name, do in turns.items()}, rounds)
+
+
+def in_turns(takes: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """What each way tells of its turns, one figure a round; the first round is thrown away.
 
     In each round every way takes its turn, so that what else the machine does falls on all alike.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in turns}
+    seconds: dict[str, list[float]] = {name: [] for name in takes}
     for number in range(rounds + 1):
-        for name, do in turns.items():
-            taken = seconds_of(do)
+        for name, take in takes.items():
+            taken = take()
             if number:
                 seconds[name].append(taken)
     return seconds
+
+
+@contextmanager
+def apart(
+    make: Callable[..., dict[str, Turn]], *arguments: Any
+) -> Iterator[Callable[[str], float]]:
+    """A process of its own for the turns that `make(*arguments)` makes there; what is given takes
+    one of them by name, and tells its seconds. So no side lives on how the other one's process is
+    set up, such as what its C library does with freed memory."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=_open, initargs=(make, arguments)) as process:
+        yield lambda name: process.submit(_take, name).result()
+
+
+_turns: dict[str, Turn] = {}  # of this process, where it is one of `apart`
+
+
+def _open(make: Callable[..., dict[str, Turn]], arguments: tuple[Any, ...]) -> None:
+    torch.set_num_threads(1)
+    _turns.update(make(*arguments))
+
+
+def _take(name: str) -> float:
+    return seconds_of(_turns[name])
 
 
 def middle(values: Sequence[float]) -> dict[str, float]:

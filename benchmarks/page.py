@@ -21,10 +21,10 @@ HEAD = """# Speed
 The field's toolkits (RepDistiller, mdistiller, torchdistill) train a student the same way: a
 DataLoader over PIL images with torchvision's per-image transforms, an fp32 step in NCHW memory, and
 the teacher's forward pass anew for every student. `benchmarks/peers.py` rebuilds that step; it is
-the yardstick, "the peers' way". Ours and theirs take turns in one process, on one core and one
-thread; seconds are the core's, so that what else runs on the machine counts little. Figures are
-medians, with the quartiles around them in brackets; a ratio is that of the medians, its brackets
-are the quartiles of the rounds' own ratios. Above 1, ours is faster.
+the yardstick, "the peers' way". Ours and theirs take turns on one core and one thread; seconds are
+the core's, so that what else runs on the machine counts little. Figures are medians, with the
+quartiles around them in brackets; a ratio is that of the medians, its brackets are the quartiles of
+the rounds' own ratios. Above 1, ours is faster.
 """
 
 

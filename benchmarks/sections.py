@@ -19,7 +19,8 @@ def steps(found: Evidence) -> str:
         "`live`: the teacher is asked once a batch, for all K students that see it. `replay`: its "
         "logits of these views are read from the bank. `bf16`: students in bfloat16 autocast, "
         "teacher folded and in bfloat16; `fp32` is exact. The peers ask anew for every student, "
-        "so K changes nothing for them."
+        "so K changes nothing for them. Each side has a process of its own, ours one like the "
+        "workers of a study."
     )
     for pair in found["pairs"]:
         text += paragraph(

@@ -5,16 +5,23 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
-from measure import Evidence, Turn, evidence, interleaved, middle, random_images, ratio
+from measure import Evidence, Turn, apart, evidence, in_turns, middle, random_images, ratio
 from ours import Ours
 from peers import Peer, PilImages, batches
 
 from tutelage.models.build import build_model
+from tutelage.study.process import prepare_process
 
 PAIRS = [("wrn-40-2", "wrn-16-1"), ("resnet-56", "resnet-20")]
-BATCH, IMAGES, COHORT = 128, 1280, 8
+BATCH, IMAGES, SHAPE, CLASSES = 128, 1280, (32, 32, 3), 10
+PEERS = DISTILLED, SCRATCH = "peers, distilled", "peers, scratch"
+OURS = {  # by name: the precision, how the teacher is heard, how many students
+    f"ours, {hears}, {precision}, K={count}": (precision, hears, count)
+    for precision, hears, count in itertools.product(("fp32", "bf16"), ("live", "replay"), (1, 8))
+} | {f"ours, scratch, {precision}": (precision, None, 1) for precision in ("fp32", "bf16")}
 GOALS = {  # times the peers' step, and in brackets the stretch
     "wrn-16-1": {
         "ours, live, bf16, K=8": (6.0, 7.0), "ours, replay, bf16, K=8": (8.0, 9.5),
@@ -48,34 +55,13 @@ def ratios(found: Evidence) -> dict[str, float]:
 
 def compare(teacher: str, student: str, rounds: int) -> Evidence:
     """The times of all ways to train `student` from `teacher`, and how they compare."""
-    images, labels = random_images(IMAGES, (32, 32, 3), 10)
-    counts: dict[str, int] = {}
-    turns: dict[str, Turn] = {}
-
-    def add(name: str, count: int, steps: Iterator[None]) -> None:
-        counts[name], turns[name] = count, lambda: next(steps)
-
-    add("peers, distilled", 1, peer_steps(student, teacher, images, labels))
-    add("peers, scratch", 1, peer_steps(student, None, images, labels))
-    for precision, replay, count in itertools.product(("fp32", "bf16"), (False, True), (1, COHORT)):
-        side = Ours(student, teacher, images, labels, size=BATCH, count=count,
-                    precision=precision, replay=replay)  # fmt: skip
-        name = f"ours, {'replay' if replay else 'live'}, {precision}, K={count}"
-        add(name, count, our_steps(side))
-    for precision in ("fp32", "bf16"):
-        side = Ours(student, None, images, labels, size=BATCH, count=1, precision=precision,
-                    replay=False)  # fmt: skip
-        add(f"ours, scratch, {precision}", 1, our_steps(side))
-    # A turn of a way that trains several students at once is one step of all of them.
-    seconds = {
-        name: [taken / counts[name] for taken in times]
-        for name, times in interleaved(turns, rounds).items()
-    }
-    against = {
-        name: "peers, scratch" if "scratch" in name else "peers, distilled"
-        for name in seconds
-        if name.startswith("ours")
-    }
+    with apart(peer_turns, teacher, student) as theirs, apart(our_turns, teacher, student) as ours:
+        turns = dict.fromkeys(PEERS, theirs) | dict.fromkeys(OURS, ours)
+        seconds = in_turns({name: partial(take, name) for name, take in turns.items()}, rounds)
+    for name, (_, _, count) in OURS.items():
+        # A turn of a way that trains several students at once is one step of all of them.
+        seconds[name] = [taken / count for taken in seconds[name]]
+    against = {name: SCRATCH if "scratch" in name else DISTILLED for name in OURS}
     return {
         "teacher": teacher,
         "student": student,
@@ -83,9 +69,28 @@ def compare(teacher: str, student: str, rounds: int) -> Evidence:
         "middle": {name: middle(times) for name, times in seconds.items()},
         "ratios": {name: ratio(seconds[yard], seconds[name]) for name, yard in against.items()},
         "teacher_share": 1
-        - statistics.median(seconds["peers, scratch"])
-        / statistics.median(seconds["peers, distilled"]),
+        - statistics.median(seconds[SCRATCH]) / statistics.median(seconds[DISTILLED]),
     }
+
+
+def peer_turns(teacher: str, student: str) -> dict[str, Turn]:
+    """A step of each of the peers' ways."""
+    images, labels = random_images(IMAGES, SHAPE, CLASSES)
+    taught = {DISTILLED: teacher, SCRATCH: None}
+    steps = {name: peer_steps(student, of, images, labels) for name, of in taught.items()}
+    return {name: partial(next, own) for name, own in steps.items()}
+
+
+def our_turns(teacher: str, student: str) -> dict[str, Turn]:
+    """A step of each of our ways, in a process as the workers of a study are."""
+    prepare_process()
+    images, labels = random_images(IMAGES, SHAPE, CLASSES)
+    turns: dict[str, Turn] = {}
+    for name, (precision, hears, count) in OURS.items():
+        side = Ours(student, teacher if hears else None, images, labels, size=BATCH, count=count,
+                    precision=precision, replay=hears == "replay")  # fmt: skip
+        turns[name] = partial(next, our_steps(side))
+    return turns
 
 
 def peer_steps(

@@ -166,6 +166,14 @@ def test_growth_trains_every_student_of_every_teacher(monkeypatch: pytest.Monkey
     assert taken == {"peers": 2 * 3 * 2 * 2, "ours": 2 * 3 * 2 * 2}
 
 
+def test_memory_is_that_of_the_process_itself() -> None:
+    """Not that of the large process which started it."""
+    ballast = np.ones(2**27, np.uint8)  # 128 MiB
+    assert growth.most_mib() > ballast.nbytes / 2**20
+    told = growth.in_process("ours", growth.Point(students=1, images=64))
+    assert 0 < told["mib_before"] <= told["mib_most"] < growth.most_mib()
+
+
 def test_quick_growth_has_only_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "compare", lambda point, rounds: {"n": rounds})
     quick, full = growth.measure(True)["rows"], growth.measure(False)["rows"]
