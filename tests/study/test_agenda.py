@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tutelage.study.engines.events import Agenda
+from tutelage.study.engines.events import Agenda, Cohort
 
 
 def agenda(needs):
@@ -89,7 +89,7 @@ def test_what_stalls_takes_all_that_rests_on_it_along_and_fails_nothing():
 def in_cohorts(most=3):
     """Tasks s0 to s6 are alike, t0 and t1 are not."""
     needs = {**{f"s{n}": () for n in range(7)}, "t0": (), "t1": ("s0",)}
-    return Agenda(needs, lambda _: None, lambda key: (key[0], most) if key[0] == "s" else (key, 1))
+    return Agenda(needs, lambda _: None, lambda key: Cohort(key[0], most) if key[0] == "s" else Cohort(key))
 
 
 def test_tasks_of_a_cohort_are_taken_together():
@@ -121,8 +121,17 @@ def test_members_of_a_cohort_end_one_by_one():
 
 def test_a_cohort_that_cannot_grow_any_more_does_not_wait_until_it_is_full():
     needs = {"t0": (), "t1": (), "s0": ("t0",), "s1": ("t1",), "x0": (), "x1": ()}
-    plan = Agenda(needs, lambda event: None, lambda key: (key[0], 4 if key[0] == "t" else 2))
+    plan = Agenda(needs, lambda event: None, lambda key: Cohort(key[0], 4 if key[0] == "t" else 2))
     assert plan.take() == ["t0", "t1"]
     assert plan.take() == ["x0", "x1"]
     plan.finish("t0", "done")
     assert plan.take() == ["s0"]  # nothing else is ready
+
+
+def test_those_of_one_length_go_together_and_the_rest_the_longest_first():
+    needs = {name: () for name in ("s1", "l1", "s2", "l2", "l3", "s3", "l4", "s4")}
+    plan = Agenda(needs, lambda _: None, lambda key: Cohort("c", 3, 9 if key[0] == "l" else 4))
+    assert plan.take() == ["s1", "s2", "s3"]
+    assert plan.take() == ["l1", "l2", "l3"]
+    assert plan.take() == ["l4", "s4"]
+    assert plan.take() == []

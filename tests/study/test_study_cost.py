@@ -62,9 +62,11 @@ def test_shared_epochs_cost_nothing_and_groups_share_their_steps(parts, tmp_path
     found = predict(context)
     assert found["r0/eskd/s0"] < found["r0/kd/large/s0"]
     cohorts = {key: context.plan.cohort(key) for key in context.plan.nodes}
-    assert {most for _, most in cohorts.values()} == {8}
+    assert {cohort.most for cohort in cohorts.values()} == {8}
     assert cohorts["r0/teacher/small"] == cohorts["r1/kd/early/s0"]
-    assert cohorts["r0/teacher/small"] != cohorts["r0/teacher/large"]
+    assert cohorts["r0/teacher/small"].name != cohorts["r0/teacher/large"].name
+    assert cohorts["r0/eskd/s0"].name == cohorts["r0/kd/large/s0"].name
+    assert (cohorts["r0/eskd/s0"].length, cohorts["r0/kd/large/s0"].length) == (20, 40)
 
 
 def test_real_paces_are_sane(parts, tmp_path):

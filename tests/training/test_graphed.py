@@ -427,9 +427,9 @@ def test_who_is_graphed(world):
         plan = make_plan(config, expand(config), ["0" * 64], device)
         found = {key: plan.nodes[f"r0/{key}/s0"].start.stepper for key in expected}
         assert found == expected
-        name, most = plan.cohort("r0/adam/s0")
-        assert (name, most) == plan.cohort("r0/adam/s1") or device == "cpu"
-        assert most == (8 if device == "cuda" else 1)
+        cohort = plan.cohort("r0/adam/s0")
+        assert cohort == plan.cohort("r0/adam/s1") or device == "cpu"
+        assert cohort.most == (8 if device == "cuda" else 1)
 
 
 def test_the_stepper_is_part_of_the_identity(world):

@@ -29,11 +29,11 @@ def predict(context: Context) -> dict[str, float]:
     by_node = {key: paces.of(node.start, shape, classes) for key, node in nodes.items()}
     by_training = {node.training.name: by_node[key] for key, node in nodes.items()
                    if node.role == "teacher"}  # fmt: skip
-    sizes = Counter(context.plan.cohort(key)[0] for key in nodes)
+    sizes = Counter(context.plan.cohort(key).name for key in nodes)
     hearings = Hearings(context)
     seconds = {}
     for key, node in nodes.items():
-        own = _seconds(context, node, by_node[key], sizes[context.plan.cohort(key)[0]])
+        own = _seconds(context, node, by_node[key], sizes[context.plan.cohort(key).name])
         if node.training.teacher is not None:
             teacher = by_training[context.expanded.teachers[node.training.teacher].training]
             heard = hearings.of(node)

@@ -14,6 +14,7 @@ from tutelage.config.chain import FUSED_GROUP, Start, Trajectory
 from tutelage.config.design import Expanded, StateRef, Training, states_in
 from tutelage.config.schema import Sgd, StudyConfig
 from tutelage.models.catalog import parse_model
+from tutelage.study.engines.events import Cohort
 
 COMPARE = "compare"
 
@@ -59,17 +60,18 @@ class Plan:
             tasks[f"r{replicate}/{COMPARE}"] = ours
         return tasks
 
-    def cohort(self, key: str) -> tuple[str, int]:
-        """The name of the cohort that a task belongs to, and how many of it are done together.
+    def cohort(self, key: str) -> Cohort:
+        """The cohort that a task belongs to; its length are the epochs that it trains itself.
 
         A cohort are trainings that are executed side by side, in one fused network or as graphs:
         alike in all that `Start` says but data, views and seeds.
         """
         node = self.nodes.get(key)
         if node is None or node.start.stepper == "eager":
-            return key, 1
+            return Cohort(key)
         own = {"data": "", "views": "", "init_seed": 0, "stream_seed": 0}
-        return canonical(replace(node.start, **own).form()), FUSED_GROUP
+        name = canonical(replace(node.start, **own).form())
+        return Cohort(name, FUSED_GROUP, node.training.recipe.epochs - node.shared)
 
     @property
     def epochs(self) -> int:

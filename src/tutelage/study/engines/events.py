@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,22 @@ class Event:
 Report = Callable[[Event], None]
 
 
+class Cohort(NamedTuple):
+    """Tasks of one name can be done together, `most` of them at a time.
+
+    `length` says how long one takes, in any unit: those of one length are best done together, for
+    the place of one that ends earlier stays empty.
+    """
+
+    name: str
+    most: int = 1
+    length: int = 0
+
+
 @dataclass
 class Agenda:
     """Which tasks are ready, running or over. `needs` maps each task to those before it; `cohort`
-    gives the name of the cohort that a task belongs to, and how many of it are done together.
+    gives the cohort that a task belongs to.
 
     A task whose needs failed is failed in turn, and likewise with those that stalled; one that
     diverged counts as over, because those after it find out for themselves.
@@ -33,7 +46,7 @@ class Agenda:
 
     needs: Mapping[str, tuple[str, ...]]
     report: Report
-    cohort: Callable[[str], tuple[str, int]] = lambda key: (key, 1)
+    cohort: Callable[[str], Cohort] = Cohort
     over: set[str] = field(default_factory=set)
     running: set[str] = field(default_factory=set)
     failures: dict[str, str] = field(default_factory=dict)
@@ -50,21 +63,24 @@ class Agenda:
     def take(self, alone: Container[str] = ()) -> list[str]:
         """Ready tasks to be done together, now running; empty when there are none at the moment.
 
-        They are of one cohort, and as many of it as may be. One that is not full, but of which more
-        can become ready, waits until nothing else is ready. Those of `alone` come by themselves.
+        They are of one cohort, and as many of it as may be, all of one length or the longest there
+        are. While more of the cohort can become ready, fewer wait until nothing else is ready.
+        Those of `alone` come by themselves.
         """
-        ready: dict[str, list[str]] = {}
-        full, growing = set[str](), set[str]()
+        ready: dict[Cohort, list[str]] = {}
+        growing = set[str]()
         for key in self.waiting:
-            name, most = (key, 1) if key in alone else self.cohort(key)
-            if not all(need in self.over for need in self.needs[key]):
-                growing.add(name)
-            elif name not in full:
-                ready.setdefault(name, []).append(key)
-                if len(ready[name]) == most:
-                    full.add(name)
-        complete = (keys for name, keys in ready.items() if name in full or name not in growing)
-        return self._start(next(complete, next(iter(ready.values()), [])))
+            cohort = Cohort(key) if key in alone else self.cohort(key)
+            if all(need in self.over for need in self.needs[key]):
+                ready.setdefault(cohort, []).append(key)
+            else:
+                growing.add(cohort.name)
+        for cohort, keys in ready.items():
+            if len(keys) >= cohort.most:
+                return self._start(keys[: cohort.most])
+            if cohort.name not in growing:
+                return self._start(_longest(ready, cohort))
+        return self._start(_longest(ready, next(iter(ready)))) if ready else []
 
     def _start(self, keys: list[str]) -> list[str]:
         for key in keys:
@@ -118,3 +134,10 @@ class Agenda:
     def is_over(self) -> bool:
         """Whether nothing is left to do."""
         return not self.waiting and not self.running
+
+
+def _longest(ready: dict[Cohort, list[str]], like: Cohort) -> list[str]:
+    """As many tasks as may be done together with those of a cohort, the longest first."""
+    alike = [cohort for cohort in ready if cohort.name == like.name]
+    alike.sort(key=lambda cohort: -cohort.length)
+    return [key for cohort in alike for key in ready[cohort]][: like.most]

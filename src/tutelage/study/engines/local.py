@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tutelage.errors import UserError
-from tutelage.study.engines.events import Agenda, Report
+from tutelage.study.engines.events import Agenda, Cohort, Report
 from tutelage.study.engines.pool import Pool
 
 _TRIES = 3
@@ -23,7 +23,7 @@ def run_tasks(
     workers: int,
     checkpoint_seconds: float,
     report: Report,
-    cohort: Callable[[str], tuple[str, int]] = lambda key: (key, 1),
+    cohort: Callable[[str], Cohort] = Cohort,
 ) -> Agenda:
     """Execute all tasks of a study in `workers` processes; return the agenda, which is over.
 
