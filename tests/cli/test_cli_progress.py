@@ -77,3 +77,18 @@ def test_a_terminal_shows_a_bar_and_clears_it(clock):
         clock[0] += 1
         tell(Event("done", "a"))
     assert "training" in printed.getvalue()
+
+
+def test_better_shares_change_what_is_left(watched, clock):
+    tell, printed = watched
+    tell(Event("started", "a"))
+    clock[0] += 12
+    tell(Event("done", "a"))
+    tell.weigh({"a": 3.0, "b": 6.0, "c": 3.0, "lost": 12.0})
+    tell(Event("started", "b"))
+    tell(Event("started", "lost"))  # it was not among the tasks
+    clock[0] += 12
+    tell(Event("started", "c"))
+    lines = printed.getvalue().splitlines()
+    assert lines[0] == "1 of 3 tasks done, 1 running, 1 to go; 0:12 spent, 0:36 left"
+    assert lines[-1] == "1 of 4 tasks done, 3 running, 0 to go; 0:24 spent, 2:48 left"

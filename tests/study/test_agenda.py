@@ -89,7 +89,11 @@ def test_what_stalls_takes_all_that_rests_on_it_along_and_fails_nothing():
 def in_cohorts(most=3):
     """Tasks s0 to s6 are alike, t0 and t1 are not."""
     needs = {**{f"s{n}": () for n in range(7)}, "t0": (), "t1": ("s0",)}
-    return Agenda(needs, lambda _: None, lambda key: Cohort(key[0], most) if key[0] == "s" else Cohort(key))
+
+    def cohort(key):
+        return Cohort("s", most) if key[0] == "s" else Cohort(key)
+
+    return Agenda(needs, lambda _: None, cohort)
 
 
 def test_tasks_of_a_cohort_are_taken_together():
@@ -129,7 +133,7 @@ def test_a_cohort_that_cannot_grow_any_more_does_not_wait_until_it_is_full():
 
 
 def test_those_of_one_length_go_together_and_the_rest_the_longest_first():
-    needs = {name: () for name in ("s1", "l1", "s2", "l2", "l3", "s3", "l4", "s4")}
+    needs = dict.fromkeys(("s1", "l1", "s2", "l2", "l3", "s3", "l4", "s4"), ())
     plan = Agenda(needs, lambda _: None, lambda key: Cohort("c", 3, 9 if key[0] == "l" else 4))
     assert plan.take() == ["s1", "s2", "s3"]
     assert plan.take() == ["l1", "l2", "l3"]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tutelage.api import Study
-from tutelage.study import cost, pace
+from tutelage.study import cost, timing
 from tutelage.study.cost import predict
 from tutelage.study.pace import Pace, Paces
 
@@ -21,7 +21,7 @@ def paces(monkeypatch):
         measured.append((start.model, tuple(shape)))
         return Pace(step=1e-3, image=1e-5)
 
-    monkeypatch.setattr(pace, "_measure", measure)
+    monkeypatch.setattr(timing, "timed", measure)
     return measured
 
 

@@ -18,14 +18,13 @@ class StudyProgress:
     """Counts done, running and waiting tasks, and estimates the time left.
 
     `work` maps each task to its expected share of the whole, in any unit: the time left is what
-    remains of it at the pace seen so far. A task of which it says nothing may begin nevertheless:
-    then something stored was lost meanwhile, and counts as much as `more` says.
+    remains of it at the pace seen so far. A task of which it says nothing may begin nevertheless,
+    where something stored was lost meanwhile.
     """
 
-    def __init__(
-        self, work: Mapping[str, float], console: Console, more: Mapping[str, float] | None = None
-    ) -> None:
-        self.work, self.console, self.more = dict(work), console, more or {}
+    def __init__(self, work: Mapping[str, float], console: Console) -> None:
+        self.work, self.console = dict(work), console
+        self._shares: Mapping[str, float] = {}
         self.finished: set[str] = set()
         self.running: set[str] = set()
         self.troubled = 0
@@ -50,11 +49,16 @@ class StudyProgress:
         if self.console.is_terminal:
             self._bar.stop()
 
+    def weigh(self, shares: Mapping[str, float]) -> None:
+        """Takes note of better shares, of any tasks."""
+        self._shares = shares
+        self.work = {key: shares.get(key, share) for key, share in self.work.items()}
+
     def __call__(self, event: Event) -> None:
         """Takes note of an event."""
         if event.kind == "started":
             self.running.add(event.key)
-            self.work.setdefault(event.key, self.more.get(event.key, 0.0))
+            self.work.setdefault(event.key, self._shares.get(event.key, 0.0))
         else:
             self.running.discard(event.key)
         if event.kind in ("done", "diverged", "failed"):

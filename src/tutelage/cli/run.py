@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import TracebackType
 
 from rich.console import Console
 
@@ -10,7 +15,9 @@ from tutelage.api import ENGINES, Study, run_context
 from tutelage.cli.progress import StudyProgress
 from tutelage.errors import unknown
 from tutelage.reporting.text import print_results
-from tutelage.study.cost import predict
+from tutelage.study.context import Context
+from tutelage.study.cost import is_predictable, predict
+from tutelage.study.engines.events import Event
 from tutelage.study.progress import missing_tasks
 
 
@@ -37,12 +44,68 @@ def run_study(
         f"{len(context.plan.nodes) - runs} of them done before, {runs} to train.",
         highlight=False,
     )
-    cost = predict(context)
-    with StudyProgress({key: cost[key] for key in missing}, console, cost) as progress:
-        result = run_context(context, workers, on_event=progress, needs=missing)
+    progress = StudyProgress(_epochs(context, missing), console)
+    with progress, _Costs(context, progress.weigh, wanted=runs > 0) as costs:
+
+        def note(event: Event) -> None:
+            costs.tell_once_known()
+            progress(event)
+
+        result = run_context(context, workers, on_event=note, needs=missing)
     print_results(result.document, console)
     page = result.report()[0]
     console.print(f"\nReport: {page}", highlight=False, soft_wrap=True)
     for key, message in result.failures.items():
         console.print(f"failed: {key}: {message}", style="red", markup=False, soft_wrap=True)
     return bool(result.failures)
+
+
+def _epochs(context: Context, tasks: Iterable[str]) -> dict[str, float]:
+    """What is known of the tasks' cost before any network was timed."""
+    nodes = {key: context.plan.nodes.get(key) for key in tasks}
+    return {
+        key: float(node.training.recipe.epochs - node.shared) if node else 1.0
+        for key, node in nodes.items()
+    }
+
+
+class _Costs:
+    """Tells `listener` the predicted costs of a study's tasks, once they are known.
+
+    Networks of which the pace is unknown are timed meanwhile, in a process of its own: nobody has
+    to wait for it.
+    """
+
+    def __init__(
+        self, context: Context, listener: Callable[[Mapping[str, float]], None], *, wanted: bool
+    ) -> None:
+        self._context, self._listener, self._wanted = context, listener, wanted
+        self._timing: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> _Costs:
+        if self._wanted and not is_predictable(self._context):
+            command = [sys.executable, "-m", "tutelage.study.timing"]
+            self._timing = subprocess.Popen(
+                [*command, str(self._context.store.root), self._context.id],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+            )  # fmt: skip
+        self.tell_once_known()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._timing is not None:
+            self._timing.kill()
+            self._timing.wait()
+
+    def tell_once_known(self) -> None:
+        """Tells the costs if they became known since this was asked last."""
+        if self._wanted and (self._timing is None or self._timing.poll() is not None):
+            self._wanted = False
+            if is_predictable(self._context):
+                self._listener(predict(self._context))

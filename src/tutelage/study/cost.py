@@ -23,10 +23,8 @@ def predict(context: Context) -> dict[str, float]:
 
     Networks whose pace is not known yet are timed, a second each.
     """
-    paces, nodes = Paces(context.store), context.plan.nodes
-    data = context.manifest["data"]
-    shape, classes = tuple(data["shape"]), data["classes"]
-    by_node = {key: paces.of(node.start, shape, classes) for key, node in nodes.items()}
+    paces, nodes, data = Paces(context.store), context.plan.nodes, context.manifest["data"]
+    by_node = {key: paces.of(node.start, *_images(context)) for key, node in nodes.items()}
     by_training = {node.training.name: by_node[key] for key, node in nodes.items()
                    if node.role == "teacher"}  # fmt: skip
     sizes = Counter(context.plan.cohort(key).name for key in nodes)
@@ -44,6 +42,18 @@ def predict(context: Context) -> dict[str, float]:
     for replicate in range(context.plan.replicates):
         seconds[f"r{replicate}/{COMPARE}"] = 0.1 + pairs * _COMPARE
     return seconds
+
+
+def is_predictable(context: Context) -> bool:
+    """Whether the paces of all networks are known, so that `predict` times none."""
+    paces = Paces(context.store)
+    return all(paces.knows(node.start, *_images(context)) for node in context.plan.nodes.values())
+
+
+def _images(context: Context) -> tuple[tuple[int, int, int], int]:
+    """The shape (H, W, C) and the number of classes of a study's images."""
+    height, width, channels = context.manifest["data"]["shape"]
+    return (height, width, channels), context.manifest["data"]["classes"]
 
 
 def _seconds(context: Context, node: Node, pace: Pace, cohort: int) -> float:

@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar, root_scalar
 from scipy.special import log_softmax
 
 Logits = NDArray[np.floating]
@@ -29,6 +28,8 @@ def calibrated_factor(logits: Logits, labels: NDArray[np.integer]) -> float:
 
     The NLL is convex in the factor. Logits [N, classes], labels [N] of held-out images.
     """
+    from scipy.optimize import minimize_scalar  # a third of a second to load
+
     z = np.asarray(logits, np.float64)
     rows = np.arange(len(z))
 
@@ -46,6 +47,8 @@ def entropy_matched_factor(logits: Logits, target: Logits, temperature: float) -
     `logits` and `target` [N, classes] are of the same images. Entropy falls as the factor grows,
     so there is one solution; where the target's entropy is out of reach the nearest bound is it.
     """
+    from scipy.optimize import root_scalar
+
     z, wanted = np.asarray(logits, np.float64), mean_entropy(target, temperature)
 
     def excess(log_factor: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,10 +14,16 @@ from tutelage.config.chain import EpochStep, Start
 from tutelage.data.stream import Batch, normalise
 from tutelage.data.world import World
 from tutelage.losses import kd_by_image
-from tutelage.models.predict import EVALUATED
 from tutelage.training.fused import FlatSgd, FusedNetwork, stack_images
 from tutelage.training.stepper import Signal
 from tutelage.training.trainee import Trainee
+
+_VALIDATED = 100
+"""Validation images in one pass: of eight networks, more would not stay in a processor's cache."""
+
+_KEPT = 1 << 22
+"""Bytes of validation images, of all networks, that are kept as the networks take them: four times
+as many."""
 
 _LOSSES = {"kd": kd_by_image}
 """Losses that are means over images, by the name of their configuration."""
@@ -34,6 +40,7 @@ class FusedStepper:
         self.network = FusedNetwork([trainee.model for trainee in trainees])
         self.sgd = FlatSgd(self.network, trainees)
         self.trainees, self.label_smoothing = trainees, start.label_smoothing
+        self._validation: list[Tensor] | None = None
 
     def begin(self, steps: Sequence[EpochStep], signals: Sequence[Signal | None]) -> None:
         """Sets what the coming epoch does, for each trainee; `signals` are their teachers."""
@@ -48,6 +55,8 @@ class FusedStepper:
             if signal is not None and step.loss is not None:
                 forms.setdefault(step.loss, []).append(number)
         self._taught = {form: torch.tensor(numbers) for form, numbers in forms.items()}
+        everybody = list(range(len(steps)))
+        self._all_alike = list(forms.values()) == [everybody]
 
     def step(self, batches: Sequence[Batch]) -> Tensor:
         """One update of every trainee, each with its own batch (which may be another's too).
@@ -67,10 +76,14 @@ class FusedStepper:
         for form, numbers in self._taught.items():
             targets = torch.stack([self._target(number, batches) for number in numbers.tolist()])
             ((name, options),) = json.loads(form).items()
-            losses = _LOSSES[name](logits[numbers].flatten(0, 1), targets.flatten(0, 1), **options)
-            taught = taught.index_copy(0, numbers, losses.view(-1, size).mean(1))
-            same = (guess[numbers] == targets.argmax(2)).sum(1).to(ce.dtype)
-            agreements = agreements.index_copy(0, numbers, same)
+            own = logits if self._all_alike else logits[numbers]
+            losses = _LOSSES[name](own.flatten(0, 1), targets.flatten(0, 1), **options)
+            means, same = losses.view(-1, size).mean(1), own.argmax(2) == targets.argmax(2)
+            if self._all_alike:
+                taught, agreements = means, same.sum(1).to(ce.dtype)
+            else:
+                taught = taught.index_copy(0, numbers, means)
+                agreements = agreements.index_copy(0, numbers, same.sum(1).to(ce.dtype))
         loss = self._ce_weights * ce + self._kd_weights * taught
         loss.sum().backward()
         self.sgd.step()
@@ -83,17 +96,16 @@ class FusedStepper:
 
     @torch.inference_mode()
     def logits(self, worlds: Sequence[World]) -> list[np.ndarray]:
-        """The logits [N, classes] of each trainee on the validation images of its world.
+        """The logits [N, classes] of each trainee on the validation images of its world, which is
+        the same in every call.
 
         As everywhere, every pass has one size, so that an image's logits do not depend on others.
         """
-        module = self.network.module.eval()
-        parts = []
-        most = max(len(world.validation) for world in worlds)
-        for start in range(0, most, EVALUATED):
-            images = [_part(world, start) for world in worlds]
-            parts.append(module(stack_images(images))[: len(worlds)])
-        whole = torch.cat(parts, dim=1).numpy()
+        module, count = self.network.module.eval(), len(worlds)
+        parts = self._validation or _stacked(worlds)
+        if self._validation is None and sum(w.validation.images.nbytes for w in worlds) <= _KEPT:
+            parts = self._validation = list(parts)
+        whole = torch.cat([module(part)[:count] for part in parts], dim=1).numpy()
         return [own[: len(world.validation)] for own, world in zip(whole, worlds, strict=True)]
 
     def release(self) -> None:
@@ -107,9 +119,15 @@ class FusedStepper:
         return signal(batches[number])
 
 
+def _stacked(worlds: Sequence[World]) -> Iterator[Tensor]:
+    """The validation images of all worlds side by side, pass by pass, [B, GROUP * C, H, W]."""
+    for start in range(0, max(len(world.validation) for world in worlds), _VALIDATED):
+        yield stack_images([_part(world, start) for world in worlds])
+
+
 def _part(world: World, start: int) -> Tensor:
     """Some validation images as the network takes them, filled up to one size with black."""
-    pixels = np.array(world.validation.images[start : start + EVALUATED])
-    short = EVALUATED - len(pixels)
+    pixels = np.array(world.validation.images[start : start + _VALIDATED])
+    short = _VALIDATED - len(pixels)
     padded = np.concatenate([pixels, np.zeros((short, *pixels.shape[1:]), np.uint8)])
     return normalise(torch.from_numpy(padded), world.mean, world.std)
