@@ -226,6 +226,38 @@ def test_a_run_is_the_same_bits_whatever_company_it_is_trained_in(world, tmp_pat
     assert {order[n]: found for n, found in shuffled.items()} == {n: together[n] for n in order}
 
 
+FORMS = [
+    {"mse": {}},
+    {"dist": {"inter_weight": 1.0, "intra_weight": 1.0, "temperature": 4.0}},
+    {"dkd": {"non_target_weight": 8.0, "target_weight": 1.0, "temperature": 4.0}},
+    {"annealing": {"factor": 0.3}},
+    {"kd": {"temperature": 2.0}, "standardise": True},
+]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: "-".join(form))
+def test_with_every_loss_a_run_is_the_same_bits_whatever_company_it_is_trained_in(
+    world, tmp_path, form
+):
+    def runs(folder):
+        made = []
+        for number in range(10):
+            loss = canonical(form if number != 4 else {"kd": {"temperature": 3.0}})
+            taught = EpochStep(0.02, 0.5, 0.05 if "mse" in form else 0.5, loss, "teacher")
+            begin = start("plain-8-8", init_seed=number, stream_seed=100 + number // 2)
+            made.append(Run(Store.open(tmp_path / folder), Trajectory(begin, (taught,) * 2), world,
+                            {"teacher": Oracle()}))  # fmt: skip
+        return made
+
+    together = outcomes(runs("a"))
+    assert {result["status"] for _, result in together.values()} == {"done"}
+    assert len({result["blobs"]["final"] for _, result in together.values()}) == 10
+    for order in ([3], [4, 3], [9, 3, 0, 5, 2], [8, 7, 6, 5, 3, 2, 1, 0]):
+        some = runs(f"b{len(order)}")
+        found = outcomes([some[number] for number in order])
+        assert {order[n]: each for n, each in found.items()} == {n: together[n] for n in order}
+
+
 def test_runs_left_after_an_epoch_go_on_with_the_same_bits(world, tmp_path):
     whole = outcomes(runs_of(Store.open(tmp_path / "a"), world, 5))
     store, asked = Store.open(tmp_path / "b"), iter([False, True])

@@ -7,7 +7,7 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rich import box
 from rich.console import Console
@@ -17,7 +17,8 @@ from rich.table import Table
 from tutelage.api import Study, default_store, open_result
 from tutelage.config.load import builtin_studies, load_study
 from tutelage.config.recipe import NAMED
-from tutelage.config.schema import LossConfig, StudyConfig
+from tutelage.config.schema import StudyConfig
+from tutelage.config.schema_losses import METHODS, LossConfig
 from tutelage.data.sources import SOURCES
 from tutelage.errors import UserError, unknown
 from tutelage.models.catalog import FAMILIES
@@ -179,10 +180,9 @@ def _studies() -> dict[str, str]:
 
 
 def _losses() -> dict[str, str]:
-    from tutelage import losses
-
-    docs = {name: (getattr(losses, name).__doc__ or "").strip() for name in LossConfig.model_fields}
-    return {name: text.splitlines()[0] if text else "" for name, text in docs.items()}
+    # Each is an optional field; of its type, the first sentence.
+    configs = {name: get_args(LossConfig.model_fields[name].annotation)[0] for name in METHODS}
+    return {name: " ".join(config.__doc__.split()) for name, config in configs.items()}
 
 
 def show_run(run: str, *, store: Path | None) -> None:

@@ -64,18 +64,27 @@ class Training:
     until: int = 0
     decay: str = "none"
     after: Weights = field(default_factory=Weights)
+    kd_warmup: int = 0
 
     def steps(self, teacher: str | None) -> tuple[EpochStep, ...]:
         """What each epoch does, when the reference's identity is `teacher`."""
-        loss = canonical(self.loss.model_dump(exclude_none=True)) if self.loss else None
+        epochs = zip(self.recipe.rates(), self._weights(), strict=True)
         return tuple(
-            EpochStep(rate, weights.ce_weight, weights.kd_weight, loss, teacher)
+            EpochStep(rate, weights.ce_weight, weights.kd_weight, self._loss(epoch), teacher)
             if weights.kd_weight > 0
             else EpochStep(rate, weights.ce_weight)
-            for rate, weights in zip(self.recipe.rates(), self._weights(), strict=True)
+            for epoch, (rate, weights) in enumerate(epochs)
         )
 
+    def _loss(self, epoch: int) -> str | None:
+        return canonical(self.loss.form(epoch, self.until)) if self.loss else None
+
     def _weights(self) -> Iterator[Weights]:
+        for epoch, weights in enumerate(self._settled_weights()):
+            risen = min(1.0, (epoch + 1) / self.kd_warmup) if self.kd_warmup else 1.0
+            yield Weights(ce_weight=weights.ce_weight, kd_weight=risen * weights.kd_weight)
+
+    def _settled_weights(self) -> Iterator[Weights]:
         for epoch in range(self.recipe.epochs):
             if self.teacher is None:
                 yield Weights(ce_weight=self.weights.ce_weight)
@@ -93,10 +102,11 @@ class Training:
     @property
     def loss_text(self) -> str:
         """The loss in words."""
-        if self.teacher is None or self.loss is None or self.loss.kd is None:
+        if self.teacher is None or self.loss is None:
             return "cross-entropy"
-        text = (f"KD, temperature {self.loss.kd.temperature:g}, weights "
-                f"{self.weights.ce_weight:g}/{self.weights.kd_weight:g}")  # fmt: skip
+        text = f"{self.loss.text()}, weights {self.weights.ce_weight:g}/{self.weights.kd_weight:g}"
+        if self.kd_warmup:
+            text += f" after {self.kd_warmup} epochs of rise"
         if self.until < self.recipe.epochs or self.decay == "linear":
             how = "falling linearly to" if self.decay == "linear" else "then"
             text += (f" until epoch {self.until}, {how} "

@@ -10,12 +10,11 @@ from typing import Any, Literal
 from tutelage.config.contrasts import check_precision
 from tutelage.config.design import Expanded, ScaledRef, StateRef, Teacher, Training
 from tutelage.config.metrics import unit_of
-from tutelage.config.recipe import build_recipe, resolve_duration
+from tutelage.config.recipe import Recipe, build_recipe, resolve_duration
 from tutelage.config.schema import (
     ClaimConfig,
     ConditionConfig,
     Duration,
-    KdConfig,
     LossConfig,
     RecipeConfig,
     ScaleConfig,
@@ -26,6 +25,7 @@ from tutelage.config.schema import (
 )
 from tutelage.errors import UserError, unknown
 
+_TAUGHT = ("loss", "kd_weight", "kd_warmup", "distill_until", "decay", "after")  # by a teacher
 MOST_RUNS, MOST_EPOCHS = 100_000, 5_000_000  # of a study; its plan is kept in memory
 
 
@@ -103,7 +103,7 @@ def _scaled(teacher: Teacher, scale: ScaleConfig, other: Callable[[str], Teacher
 
 
 def _refuse_training_keys(config: TeacherConfig, where: str) -> None:
-    own = ("loss", "ce_weight", "kd_weight", "distill_until", "decay", "after", "recipe", "teacher")
+    own = (*_TAUGHT, "ce_weight", "recipe", "teacher")
     for key in own:
         if getattr(config, key) is not None:
             raise UserError(
@@ -121,22 +121,31 @@ def _stopped(
     if stop.compressed is not None:
         with _at(f"{where}.stop.compressed"):
             recipe = training.recipe.compressed(stop.compressed)
-        # The share of the schedule during which a teacher's own teacher is heard stays the same.
-        until = resolve_duration(training.until / epochs, recipe.epochs)
+        training = _scaled_schedule(training, recipe)
         how = stop.compressed if isinstance(stop.compressed, str) else f"{stop.compressed:g}"
         text = f"compressed {how} ({recipe.epochs} epochs)"
-        return replace(training, recipe=recipe, until=until), "final", text
+        return training, "final", text
     if stop.cooldown is not None:
         epoch = _within(stop.cooldown, epochs, f"{where}.stop.cooldown")
         recipe = training.recipe.cooled_down(epoch)
-        until = resolve_duration(training.until / epochs, recipe.epochs)
+        training = _scaled_schedule(training, recipe)
         text = f"cooled down from epoch {epoch} ({recipe.epochs} epochs)"
-        return replace(training, recipe=recipe, until=until), "final", text
+        return training, "final", text
     if stop.truncated is not None:
         epoch = _within(stop.truncated, epochs, f"{where}.stop.truncated")
         at = epoch if epoch < epochs else "final"
         return training, at, f"truncated at epoch {epoch} of {epochs}"
     return training, "best", "best on validation"
+
+
+def _scaled_schedule(training: Training, recipe: Recipe) -> Training:
+    """The training with another recipe. The shares of the schedule during which a teacher's own
+    teacher is heard, and is heard more and more, stay the same."""
+    until, warmup = (
+        resolve_duration(epochs / training.recipe.epochs, recipe.epochs)
+        for epochs in (training.until, training.kd_warmup)
+    )
+    return replace(training, recipe=recipe, until=until, kd_warmup=warmup)
 
 
 def _within(duration: Duration, epochs: int, where: str) -> int:
@@ -172,7 +181,7 @@ def _training(
     with _at(f"{where}.recipe" if config.recipe else "recipe"):
         recipe = build_recipe(study.recipe, *extra, config.recipe)
     if teacher is None:
-        for key in ("loss", "kd_weight", "distill_until", "decay", "after"):
+        for key in _TAUGHT:
             if getattr(config, key) is not None:
                 raise UserError(f"{key} needs a teacher, and none is named.",
                                 where=f"{where}.{key}", fix="Add `teacher:`.")  # fmt: skip
@@ -181,24 +190,33 @@ def _training(
             raise UserError("without a teacher and with weight 0 nothing is learned.",
                             where=f"{where}.ce_weight")  # fmt: skip
         return Training(name, group, model, recipe, weights=Weights(ce_weight=weight))
-    until = resolve_duration(1.0 if config.distill_until is None else config.distill_until,
-                             recipe.epochs)  # fmt: skip
+    loss = config.loss or LossConfig.model_validate("kd")
+    method = loss.method
+    until, warmup = (
+        resolve_duration(usual if given is None else given, recipe.epochs)
+        for given, usual in (
+            (config.distill_until, method.distill_until), (config.kd_warmup, method.kd_warmup),
+        )
+    )  # fmt: skip
     if until > recipe.epochs:
         raise UserError(f"distillation until epoch {until} lies beyond the {recipe.epochs} epochs.",
                         where=f"{where}.distill_until")  # fmt: skip
+    if config.kd_warmup is not None and warmup > until:
+        raise UserError(f"a rise of {warmup} epochs is longer than the distillation, {until}.",
+                        where=f"{where}.kd_warmup")  # fmt: skip
     if config.after is not None and until == recipe.epochs and config.decay != "linear":
         raise UserError("after needs distill_until before the end.", where=f"{where}.after")
     weights = Weights(
-        ce_weight=0.1 if config.ce_weight is None else config.ce_weight,
-        kd_weight=0.9 if config.kd_weight is None else config.kd_weight,
+        ce_weight=method.ce_weight if config.ce_weight is None else config.ce_weight,
+        kd_weight=method.kd_weight if config.kd_weight is None else config.kd_weight,
     )
     after = config.after or Weights()
     for key, pair in (("kd_weight", weights), ("after", after)):
         if pair.ce_weight == 0 and pair.kd_weight == 0:
             raise UserError("both weights are 0: nothing is learned.", where=f"{where}.{key}")
     return Training(
-        name, group, model, recipe, teacher, config.loss or LossConfig(kd=KdConfig()),
-        weights, until, config.decay or "none", after,
+        name, group, model, recipe, teacher, loss, weights, until, config.decay or "none", after,
+        min(warmup, until),
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from tutelage.config.fields import (
 )
 from tutelage.config.schema_claims import CLAIM_KINDS, ClaimConfig, ClaimsConfig, TrendConfig
 from tutelage.config.schema_data import DataConfig, TransformViews
+from tutelage.config.schema_losses import LossConfig
 from tutelage.config.schema_recipe import (
     AdamW,
     OptimizerConfig,
@@ -39,7 +40,6 @@ __all__ = [
     "ConditionConfig",
     "DataConfig",
     "Duration",
-    "KdConfig",
     "LossConfig",
     "OptimizerConfig",
     "RecipeConfig",
@@ -57,23 +57,6 @@ __all__ = [
 ]
 
 
-class KdConfig(Strict):
-    """Hinton's distillation loss."""
-
-    temperature: Positive = 4.0
-
-
-class LossConfig(Strict):
-    """One distillation loss, named by its key."""
-
-    kd: KdConfig | None = None
-
-    @model_validator(mode="after")
-    def _single(self) -> LossConfig:
-        one_of(self, ("kd",), "loss")
-        return self
-
-
 class Weights(Strict):
     """Weights of the two terms of the loss."""
 
@@ -86,10 +69,19 @@ class _Taught(Strict):
 
     loss: LossConfig | None = None
     ce_weight: Weight | None = Field(
-        default=None, description="default: 0.1 with a teacher, 1 without"
+        default=None, description="default: that of the loss, 0.1 with kd; 1 without a teacher"
     )
-    kd_weight: Weight | None = Field(default=None, description="default: 0.9")
-    distill_until: Duration | None = Field(default=None, description="ESKD: when `after` begins")
+    kd_weight: Weight | None = Field(
+        default=None, description="default: that of the loss, 0.9 with kd"
+    )
+    kd_warmup: Duration | None = Field(
+        default=None,
+        description="epochs over which kd_weight rises linearly; default 0, with dkd "
+        "a twelfth of the schedule",
+    )
+    distill_until: Duration | None = Field(
+        default=None, description="ESKD: when `after` begins; default 1.0, with annealing 0.8"
+    )
     decay: Literal["none", "linear"] | None = Field(
         default=None, description="linear: both weights move steadily to those of `after`"
     )

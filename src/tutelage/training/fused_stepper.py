@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch.nn import functional as F
 from tutelage.config.chain import EpochStep, Start
 from tutelage.data.stream import Batch, normalise
 from tutelage.data.world import World
-from tutelage.losses import kd_by_image
+from tutelage.losses import logit_loss
 from tutelage.training.fused import FlatSgd, FusedNetwork, stack_images
 from tutelage.training.stepper import Signal
 from tutelage.training.trainee import Trainee
@@ -24,9 +23,6 @@ _VALIDATED = 100
 _KEPT = 1 << 22
 """Bytes of validation images, of all networks, that are kept as the networks take them: four times
 as many."""
-
-_LOSSES = {"kd": kd_by_image}
-"""Losses that are means over images, by the name of their configuration."""
 
 
 class FusedStepper:
@@ -75,14 +71,12 @@ class FusedStepper:
         taught, agreements = torch.zeros_like(ce), torch.zeros_like(ce)
         for form, numbers in self._taught.items():
             targets = torch.stack([self._target(number, batches) for number in numbers.tolist()])
-            ((name, options),) = json.loads(form).items()
-            own = logits if self._all_alike else logits[numbers]
-            losses = _LOSSES[name](own.flatten(0, 1), targets.flatten(0, 1), **options)
-            means, same = losses.view(-1, size).mean(1), own.argmax(2) == targets.argmax(2)
+            own, seen = (logits, labels) if self._all_alike else (logits[numbers], labels[numbers])
+            losses, same = logit_loss(form)(own, targets, seen), own.argmax(2) == targets.argmax(2)
             if self._all_alike:
-                taught, agreements = means, same.sum(1).to(ce.dtype)
+                taught, agreements = losses, same.sum(1).to(ce.dtype)
             else:
-                taught = taught.index_copy(0, numbers, means)
+                taught = taught.index_copy(0, numbers, losses)
                 agreements = agreements.index_copy(0, numbers, same.sum(1).to(ce.dtype))
         loss = self._ce_weights * ce + self._kd_weights * taught
         loss.sum().backward()

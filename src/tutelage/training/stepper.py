@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -12,18 +10,12 @@ from torch import Tensor, nn
 
 from tutelage.config.chain import EpochStep, Start
 from tutelage.data.stream import Batch
-from tutelage.losses import kd
+from tutelage.losses import logit_loss
 from tutelage.training.average import WeightAverage
 from tutelage.training.optimizer import set_rate
 
 Signal = Callable[[Batch], Tensor]  # a teacher: a batch of views -> its logits [B, classes]
 PARTS = ("loss", "ce", "kd", "errors", "agreements")
-
-
-def distillation_loss(form: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss of (student logits, teacher logits) that a canonical form names."""
-    ((name, options),) = json.loads(form).items()
-    return partial({"kd": kd}[name], **options)
 
 
 class EagerStepper:
@@ -49,7 +41,7 @@ class EagerStepper:
         self.updates = updates
         self.weights: tuple[float | Tensor, float | Tensor] = (step.ce_weight, step.kd_weight)
         self.signal = signal if step.distils else None
-        self.distil = distillation_loss(step.loss) if step.distils and step.loss else None
+        self.distil = logit_loss(step.loss) if step.distils and step.loss else None
         set_rate(self.optimizer, step.lr)
 
     def step(self, batch: Batch) -> Tensor:
@@ -71,7 +63,7 @@ class EagerStepper:
         taught, agreements = ce.new_zeros(()), ce.new_zeros(())
         if self.signal is not None and self.distil is not None:
             target = self.signal(batch)
-            taught = self.distil(logits, target)
+            taught = self.distil(logits, target, labels)
             loss = loss + self.weights[1] * taught
             agreements = (guess == target.argmax(1)).sum().float()
         self.optimizer.zero_grad(set_to_none=True)
