@@ -235,7 +235,7 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: "-".join(form))
+@pytest.mark.parametrize("form", FORMS, ids="-".join)
 def test_with_every_loss_a_run_is_the_same_bits_whatever_company_it_is_trained_in(
     world, tmp_path, form
 ):
