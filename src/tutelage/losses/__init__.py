@@ -1,5 +1,6 @@
 """What a student is trained on, one small file a method. Each works alone, in anybody's loop."""
 
+from tutelage.losses.at import at
 from tutelage.losses.catalog import LOSSES, LogitLoss, logit_loss
 from tutelage.losses.dist import dist
 from tutelage.losses.dkd import dkd
@@ -11,6 +12,7 @@ __all__ = [
     "LOSSES",
     "LogitLoss",
     "annealing",
+    "at",
     "dist",
     "dkd",
     "kd",

@@ -28,6 +28,11 @@ class WideResNet(nn.Module):
         )
         self.norm = nn.BatchNorm2d(widths[2])
         self.head = nn.Linear(widths[2], classes)
+        self.stage_ends = (
+            "groups.0",
+            "groups.1",
+            "groups.2",
+        )  # before the BatchNorm of what comes next
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.groups(self.stem(images))
