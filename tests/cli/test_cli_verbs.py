@@ -286,7 +286,7 @@ def test_show_a_run(call, ran, document):
     [
         ("studies", {"demo", "demo-clean"}),
         ("models", {"plain", "wrn"}),
-        ("losses", {"kd", "mse", "dist", "dkd", "annealing"}),
+        ("losses", {"kd", "mse", "dist", "dkd", "annealing", "at"}),
         ("datasets", {"digits", "image-folder"}),
         ("recipes", {"paper-cifar10"}),
     ],

@@ -51,6 +51,7 @@ OTHER_STEP = {
     "kd_weight": 0.8,
     "loss": '{"kd":{"temperature":2}}',
     "teacher": "u" * 64,
+    "features": '{"at":{"weight":1000}}',
 }
 
 

@@ -21,7 +21,7 @@ def blocks(language):
 
 
 def test_the_example_runs_as_it_stands_and_is_short():
-    (code,) = blocks("python")
+    code, _ = blocks("python")
     assert len([line for line in code.splitlines() if line.strip()]) <= 20
     torch.set_num_threads(1)
 
@@ -36,6 +36,16 @@ def test_the_example_runs_as_it_stands_and_is_short():
 
     before, after = gap_after(0), gap_after(3)
     assert after < 0.6 * before
+
+
+def test_the_example_with_features_runs_as_it_stands():
+    _, code = blocks("python")
+    torch.manual_seed(0)
+    names = {}
+    exec(compile(code, "docs/losses.md", "exec"), names)
+    assert 0 < names["loss"].item() < 1000
+    assert all(parameter.grad.abs().sum() > 0 for parameter in names["student"].parameters())
+    assert all(parameter.grad is None for parameter in names["teacher"].parameters())
 
 
 def test_its_study_is_a_study():

@@ -18,7 +18,7 @@ from tutelage.api import Study, default_store, open_result
 from tutelage.config.load import builtin_studies, load_study
 from tutelage.config.recipe import NAMED
 from tutelage.config.schema import StudyConfig
-from tutelage.config.schema_losses import METHODS, LossConfig
+from tutelage.config.schema_losses import FEATURE_METHODS, METHODS, LossConfig
 from tutelage.data.sources import SOURCES
 from tutelage.errors import UserError, unknown
 from tutelage.models.catalog import FAMILIES
@@ -181,7 +181,8 @@ def _studies() -> dict[str, str]:
 
 def _losses() -> dict[str, str]:
     # Each is an optional field; of its type, the first sentence.
-    configs = {name: get_args(LossConfig.model_fields[name].annotation)[0] for name in METHODS}
+    names = (*METHODS, *FEATURE_METHODS)
+    configs = {name: get_args(LossConfig.model_fields[name].annotation)[0] for name in names}
     return {name: " ".join(config.__doc__.split()) for name, config in configs.items()}
 
 

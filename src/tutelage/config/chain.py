@@ -68,8 +68,9 @@ class Start:
 class EpochStep:
     """What one epoch does: all that may change from one epoch to the next.
 
-    `loss` is the distillation loss in canonical form and `teacher` the identity of the reference
-    that is taught from; both are None where `kd_weight` is 0, because nothing is then computed.
+    `loss` is the distillation loss in canonical form, None where `kd_weight` is 0, because nothing
+    is then computed; `features` is that of features, with its weight; `teacher` the identity of the
+    reference that is taught from, None where nobody is.
     """
 
     lr: float
@@ -77,17 +78,20 @@ class EpochStep:
     kd_weight: float = 0.0
     loss: str | None = None
     teacher: str | None = None
+    features: str | None = None
 
     @property
     def distils(self) -> bool:
         """Whether a teacher is asked at all."""
-        return self.kd_weight > 0.0
+        return self.kd_weight > 0.0 or self.features is not None
 
     def form(self) -> dict[str, Any]:
         """The canonical form; what is absent is left out."""
         form: dict[str, Any] = {"lr": self.lr, "ce_weight": self.ce_weight}
         if self.distils:
             form |= {"kd_weight": self.kd_weight, "loss": self.loss, "teacher": self.teacher}
+            if self.features is not None:
+                form["features"] = self.features
             form["results_version"] = {name: RESULTS_VERSION[name] for name in _DISTILLING}
         return form
 

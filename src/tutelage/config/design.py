@@ -14,6 +14,7 @@ from tutelage.config.canonical import canonical
 from tutelage.config.chain import EpochStep
 from tutelage.config.recipe import Recipe
 from tutelage.config.schema import LossConfig, Weights
+from tutelage.config.schema_losses import AtConfig
 
 
 @dataclass(frozen=True)
@@ -70,19 +71,29 @@ class Training:
         """What each epoch does, when the reference's identity is `teacher`."""
         epochs = zip(self.recipe.rates(), self._weights(), strict=True)
         return tuple(
-            EpochStep(rate, weights.ce_weight, weights.kd_weight, self._loss(epoch), teacher)
-            if weights.kd_weight > 0
-            else EpochStep(rate, weights.ce_weight)
+            self._step(epoch, rate, weights, teacher)
             for epoch, (rate, weights) in enumerate(epochs)
         )
 
-    def _loss(self, epoch: int) -> str | None:
-        return canonical(self.loss.form(epoch, self.until)) if self.loss else None
+    @property
+    def attention(self) -> AtConfig | None:
+        """Which features some epoch compares with the teacher's, if any does."""
+        weighs = self.weights.at_weight > 0 or self.after.at_weight > 0
+        return self.loss.at if self.loss is not None and weighs else None
+
+    def _step(self, epoch: int, rate: float, weights: Weights, teacher: str | None) -> EpochStep:
+        loss = features = None
+        if self.loss is not None and weights.kd_weight > 0:
+            loss = canonical(self.loss.form(epoch, self.until))
+        if self.loss is not None and (form := self.loss.features(weights.at_weight)) is not None:
+            features = canonical(form)
+        taught = teacher if loss or features else None
+        return EpochStep(rate, weights.ce_weight, weights.kd_weight, loss, taught, features)
 
     def _weights(self) -> Iterator[Weights]:
         for epoch, weights in enumerate(self._settled_weights()):
             risen = min(1.0, (epoch + 1) / self.kd_warmup) if self.kd_warmup else 1.0
-            yield Weights(ce_weight=weights.ce_weight, kd_weight=risen * weights.kd_weight)
+            yield weights.model_copy(update={"kd_weight": risen * weights.kd_weight})
 
     def _settled_weights(self) -> Iterator[Weights]:
         for epoch in range(self.recipe.epochs):
@@ -95,6 +106,7 @@ class Training:
                 yield Weights(
                     ce_weight=(1 - done) * self.weights.ce_weight + done * self.after.ce_weight,
                     kd_weight=(1 - done) * self.weights.kd_weight + done * self.after.kd_weight,
+                    at_weight=(1 - done) * self.weights.at_weight + done * self.after.at_weight,
                 )
             else:
                 yield self.weights
@@ -104,14 +116,21 @@ class Training:
         """The loss in words."""
         if self.teacher is None or self.loss is None:
             return "cross-entropy"
-        text = f"{self.loss.text()}, weights {self.weights.ce_weight:g}/{self.weights.kd_weight:g}"
+        text = f"{self.loss.text()}, weights {self._told(self.weights)}"
         if self.kd_warmup:
             text += f" after {self.kd_warmup} epochs of rise"
         if self.until < self.recipe.epochs or self.decay == "linear":
             how = "falling linearly to" if self.decay == "linear" else "then"
-            text += (f" until epoch {self.until}, {how} "
-                     f"{self.after.ce_weight:g}/{self.after.kd_weight:g}")  # fmt: skip
+            text += f" until epoch {self.until}, {how} {self._told(self.after)}"
         return text
+
+    def _told(self, weights: Weights) -> str:
+        """Weights in the order of the loss's words, that of labels first."""
+        assert self.loss is not None, "labels alone have no weights to tell"
+        told = [weights.ce_weight]
+        told += [weights.kd_weight] if self.loss.name else []
+        told += [weights.at_weight] if self.loss.at else []
+        return "/".join(f"{weight:g}" for weight in told)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from tutelage.config.schema import (
 )
 from tutelage.errors import UserError, unknown
 
-_TAUGHT = ("loss", "kd_weight", "kd_warmup", "distill_until", "decay", "after")  # by a teacher
+# Keys of whoever has a teacher.
+_TAUGHT = ("loss", "kd_weight", "at_weight", "kd_warmup", "distill_until", "decay", "after")
 MOST_RUNS, MOST_EPOCHS = 100_000, 5_000_000  # of a study; its plan is kept in memory
 
 
@@ -209,15 +210,33 @@ def _training(
     weights = Weights(
         ce_weight=method.ce_weight if config.ce_weight is None else config.ce_weight,
         kd_weight=method.kd_weight if config.kd_weight is None else config.kd_weight,
+        at_weight=method.at_weight if config.at_weight is None else config.at_weight,
     )
     after = config.after or Weights()
     for key, pair in (("kd_weight", weights), ("after", after)):
-        if pair.ce_weight == 0 and pair.kd_weight == 0:
-            raise UserError("both weights are 0: nothing is learned.", where=f"{where}.{key}")
+        _check_weights(loss, pair, f"{where}.{key}")
     return Training(
         name, group, model, recipe, teacher, loss, weights, until, config.decay or "none", after,
         min(warmup, until),
     )  # fmt: skip
+
+
+def _check_weights(loss: LossConfig, weights: Weights, where: str) -> None:
+    """Raises UserError where nothing is learned, or a weight is that of no loss."""
+    if weights.ce_weight == weights.kd_weight == weights.at_weight == 0:
+        raise UserError("both weights are 0: nothing is learned.", where=where)
+    if weights.kd_weight > 0 and loss.name is None:
+        raise UserError(
+            "kd_weight is that of a loss of logits, and there is none.",
+            where=where,
+            fix="Add one to `loss`, such as `kd: {}`, or leave the weight out.",
+        )
+    if weights.at_weight > 0 and loss.at is None:
+        raise UserError(
+            "at_weight is that of attention transfer, which is not named.",
+            where=where,
+            fix="Add `at: {}` to `loss`, or leave the weight out.",
+        )
 
 
 def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, Training]:

@@ -58,10 +58,11 @@ __all__ = [
 
 
 class Weights(Strict):
-    """Weights of the two terms of the loss."""
+    """Weights of the terms of the loss: labels, the teacher's logits, its features."""
 
     ce_weight: Weight = 1.0
     kd_weight: Weight = 0.0
+    at_weight: Weight = 0.0
 
 
 class _Taught(Strict):
@@ -74,6 +75,7 @@ class _Taught(Strict):
     kd_weight: Weight | None = Field(
         default=None, description="default: that of the loss, 0.9 with kd"
     )
+    at_weight: Weight | None = Field(default=None, description="default: 1000 with at")
     kd_warmup: Duration | None = Field(
         default=None,
         description="epochs over which kd_weight rises linearly; default 0, with dkd "
@@ -83,10 +85,10 @@ class _Taught(Strict):
         default=None, description="ESKD: when `after` begins; default 1.0, with annealing 0.8"
     )
     decay: Literal["none", "linear"] | None = Field(
-        default=None, description="linear: both weights move steadily to those of `after`"
+        default=None, description="linear: all weights move steadily to those of `after`"
     )
     after: Weights | None = Field(
-        default=None, description="weights after distill_until (default 1 and 0)"
+        default=None, description="weights after distill_until (default 1, and 0 for the rest)"
     )
     recipe: RecipeConfig | None = None
 

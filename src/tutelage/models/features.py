@@ -7,6 +7,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from tutelage.errors import UserError, unknown
@@ -37,7 +38,8 @@ class Features:
     def _keep(self, path: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if not isinstance(output, Tensor):
             raise UserError(f"gives no tensor but a {type(output).__name__}.", where=path)
-        self._passed[path].append((output, output._version))
+        # Inference mode keeps no versions.
+        self._passed[path].append((output, -1 if output.is_inference() else output._version))
 
     def take(self) -> list[Tensor]:
         """The outputs of the forward pass since `take` was called last.
@@ -52,7 +54,7 @@ class Features:
                 raise UserError(f"ran {times} in one forward pass.", where=path,
                                 fix="Name a module that runs once.")  # fmt: skip
             output, version = outputs[0]
-            if output._version != version:
+            if version >= 0 and output._version != version:
                 raise UserError(
                     "its output is overwritten by what comes after it.",
                     where=path,
@@ -75,6 +77,35 @@ class Features:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def check_pair(
+    student: nn.Module, teacher: nn.Module, images: Tensor,
+    student_paths: Sequence[str] | None = None, teacher_paths: Sequence[str] | None = None,
+) -> None:  # fmt: skip
+    """Raises UserError where the features of two networks cannot be compared: paths that are none,
+    modules that do not run once or give no maps, other numbers of them. `images` are any that both
+    take, [B, channels, H, W]; paths default to the ends of the stages."""
+    counts = []
+    pairs = (("student", student, student_paths), ("teacher", teacher, teacher_paths))
+    for who, model, paths in pairs:
+        try:
+            with Features(model, paths or stage_ends(model)) as features, torch.no_grad():
+                model.eval()(images)
+                maps = features.take()
+        except UserError as error:
+            where = f"{who}: {error.where}" if error.where else who
+            raise UserError(error.what, where=where, fix=error.fix) from None
+        for path, each in zip(features.paths, maps, strict=True):
+            if each.dim() != 4:
+                raise UserError(f"gives {list(each.shape)}, no maps [batch, channels, H, W].",
+                                where=f"{who}: {path}")  # fmt: skip
+        counts.append(len(maps))
+    if counts[0] != counts[1]:
+        raise UserError(
+            f"{counts[0]} modules of the student cannot be paired with {counts[1]} of the teacher.",
+            fix="Name as many of both by their paths.",
+        )
 
 
 def stage_ends(model: nn.Module) -> tuple[str, ...]:

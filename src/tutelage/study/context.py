@@ -18,10 +18,11 @@ from typing import Any
 
 from tutelage.config.canonical import canonical, digest
 from tutelage.config.chain import RESULTS_VERSION, Trajectory
-from tutelage.config.design import Expanded, Reference, ScaledRef
+from tutelage.config.design import Expanded, Reference, ScaledRef, Training
 from tutelage.config.expand import expand
 from tutelage.config.load import validate
 from tutelage.config.schema import DataConfig, StudyConfig
+from tutelage.config.schema_losses import AtConfig
 from tutelage.data.sources import load_source
 from tutelage.data.world import World, make_world
 from tutelage.errors import UserError, unknown
@@ -274,6 +275,28 @@ def _check_stream(config: StudyConfig, world: World) -> None:
                 where=f"recipe.batch_size of {training.name}",
                 fix="Lower it, or take more images (data.train).",
             )
+        if training.attention is not None:
+            _check_features(training, training.attention, expanded, world)
+
+
+def _check_features(
+    training: Training, attention: AtConfig, expanded: Expanded, world: World
+) -> None:
+    """Raises UserError where the features of student and teacher cannot be compared."""
+    import torch
+
+    from tutelage.models.build import new_model
+    from tutelage.models.features import check_pair
+
+    teacher = expanded.trainings[expanded.teachers[training.teacher or ""].training]
+    student, other = (new_model(t.model, world.shape, world.classes) for t in (training, teacher))
+    height, width, channels = world.shape
+    images = torch.zeros(2, channels, height, width)
+    try:
+        check_pair(student, other, images, attention.student, attention.teacher)
+    except UserError as error:
+        where = f"loss.at of {training.name}" + (f", {error.where}" if error.where else "")
+        raise UserError(error.what, where=where, fix=error.fix) from None
 
 
 @lru_cache(maxsize=1)

@@ -20,6 +20,7 @@ from tutelage.errors import StorageError, UserError
 from tutelage.evaluation.metrics import class_errors, metrics
 from tutelage.evaluation.mimicry import mimicry
 from tutelage.models.build import build_model
+from tutelage.models.features import stage_ends
 from tutelage.models.predict import logits_of
 from tutelage.provenance import provenance
 from tutelage.store import Record
@@ -29,7 +30,14 @@ from tutelage.study.plan import COMPARE, Node
 from tutelage.study.progress import is_trained
 from tutelage.teachers.bank import Bank
 from tutelage.teachers.scaling import calibrated_factor, entropy_matched_factor
-from tutelage.teachers.signals import EpochSignal, LiveSignal, ScaledSignal, Table, TableSignal
+from tutelage.teachers.signals import (
+    EpochSignal,
+    FeatureSignal,
+    LiveSignal,
+    ScaledSignal,
+    Table,
+    TableSignal,
+)
 from tutelage.training.loop import Stopped, never, train
 from tutelage.training.run import CHECKPOINT_SECONDS, Run, make_stream
 from tutelage.training.stepper import Signal
@@ -156,6 +164,9 @@ def _signal(context: Context, teacher: Resolved, node: Node, world: World) -> Si
     start, bank = node.start, Bank(context.store)
     model = _load(context, teacher.model, teacher.weights, world).to(start.device)
     precision = start.teacher_precision
+    if (attention := node.training.attention) is not None:
+        paths = attention.teacher or stage_ends(model)
+        return ScaledSignal(FeatureSignal(model, paths, precision), teacher.factor)
     signal: LiveSignal | TableSignal | EpochSignal = LiveSignal(model, precision)
     how, views = Hearings(context).of(node).how, parse_views(start.views)
     if how == "table" and isinstance(views, Views):

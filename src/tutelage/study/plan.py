@@ -151,6 +151,8 @@ def _stepper(training: Training, device: str) -> str:
     """
     recipe = training.recipe
     varied = recipe.mixup or recipe.cutmix or recipe.ema  # what changes with every step
+    if training.attention is not None:  # which only one network at a time shows
+        return "eager"
     if device.startswith("cuda"):
         return "eager" if varied else "graphed"
     tiny = parse_model(training.model).is_tiny and device == "cpu"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,7 @@ from tutelage.config.chain import RESULTS_VERSION
 from tutelage.data.stream import Batch, Stream, normalise
 from tutelage.data.views import Views
 from tutelage.data.world import World
+from tutelage.models.features import Features
 from tutelage.models.predict import padded_forward
 from tutelage.teachers.bank import Bank
 
@@ -75,6 +77,30 @@ class LiveSignal:
             return None
 
 
+class FeatureSignal:
+    """Asks the teacher's network for logits and features, which pass by at the modules `paths`.
+
+    They are asked for a whole batch at once. With precision `bf16` under autocast: a folded network
+    has other modules. Raises UserError for a path that is none.
+    """
+
+    def __init__(self, model: nn.Module, paths: Sequence[str], precision: str = "fp32") -> None:
+        self.model, self._bf16 = freeze(model), precision == "bf16"
+        self._features = Features(self.model, paths)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Logits [B, classes] of the batch's views, fp32."""
+        return self.heard(batch)[0]
+
+    @torch.no_grad()
+    def heard(self, batch: Batch) -> tuple[Tensor, Sequence[Tensor]]:
+        """Logits [B, classes], fp32, and the features in the order of the paths."""
+        device = batch.images.device.type
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=self._bf16):
+            logits = self.model(batch.images)
+        return logits.float(), self._features.take()
+
+
 def fold(model: nn.Module) -> nn.Module:
     """A copy of a model in eval mode, each BatchNorm folded into the convolution before it where
     there is one; equal up to rounding. A model that cannot be traced is copied as it is."""
@@ -99,12 +125,20 @@ class TableSignal:
 class ScaledSignal:
     """Another signal with its logits multiplied by one factor."""
 
-    def __init__(self, signal: TableSignal | EpochSignal | LiveSignal, factor: float) -> None:
+    def __init__(
+        self, signal: TableSignal | EpochSignal | LiveSignal | FeatureSignal, factor: float
+    ) -> None:
         self.signal, self.factor = signal, factor
 
     def __call__(self, batch: Batch) -> Tensor:
         """Logits [B, classes] of the batch's views, fp32."""
         return self.signal(batch) * self.factor
+
+    def heard(self, batch: Batch) -> tuple[Tensor, Sequence[Tensor]]:
+        """Logits [B, classes] of the batch's views, and its features as they are."""
+        assert isinstance(self.signal, FeatureSignal), "features are asked of whoever shows them"
+        logits, features = self.signal.heard(batch)
+        return logits * self.factor, features
 
 
 @dataclass(eq=False)

@@ -207,7 +207,7 @@ def _validated(run: Run) -> np.ndarray:
 
 def _row(run: Run, figures: list[float]) -> dict[str, Any]:
     """The row of the coming epoch; its figures are means over its batches (see stepper.PARTS)."""
-    loss, ce, kd, errors, agreements = figures
+    loss, ce, kd, errors, agreements, *features = figures
     percent, taught = 100.0 / run.stream.batch_size, run.signal is not None
     return {
         "lr": run.step.lr,
@@ -216,6 +216,7 @@ def _row(run: Run, figures: list[float]) -> dict[str, Any]:
         "kd": kd if taught else None,
         "train_error": percent * errors,
         "agreement": percent * agreements if taught else None,
+        **({"at": features[0]} if features else {}),
     }
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -10,11 +13,22 @@ from torch import Tensor, nn
 
 from tutelage.config.chain import EpochStep, Start
 from tutelage.data.stream import Batch
-from tutelage.losses import logit_loss
+from tutelage.losses import at, logit_loss
+from tutelage.models.features import Features, stage_ends
 from tutelage.training.average import WeightAverage
 from tutelage.training.optimizer import set_rate
 
 Signal = Callable[[Batch], Tensor]  # a teacher: a batch of views -> its logits [B, classes]
+
+
+class ShowsFeatures(Protocol):
+    """A teacher that shows features too, for the epochs that compare them."""
+
+    def heard(self, batch: Batch) -> tuple[Tensor, Sequence[Tensor]]:
+        """The logits [B, classes] of a batch of views, and the features, in a fixed order."""
+        ...
+
+
 PARTS = ("loss", "ce", "kd", "errors", "agreements")
 
 
@@ -42,29 +56,41 @@ class EagerStepper:
         self.weights: tuple[float | Tensor, float | Tensor] = (step.ce_weight, step.kd_weight)
         self.signal = signal if step.distils else None
         self.distil = logit_loss(step.loss) if step.distils and step.loss else None
+        self.features = _AttentionTransfer(step.features, self.model) if step.features else None
         set_rate(self.optimizer, step.lr)
 
     def step(self, batch: Batch) -> Tensor:
-        """One update. Returns the raw figures of PARTS for this batch, shape [5], detached.
+        """One update. Returns the raw figures of PARTS for this batch, shape [5], detached; in an
+        epoch that compares features, [6] with their loss.
 
         The loss and its unweighted parts are means over the batch; errors and agreements are
         counts of images. Without a signal, kd and agreements are 0. Of a mixed image both labels
         count in the cross-entropy, each with its share, and the one of the larger share in errors.
         """
+        reader = self.features.reader() if self.features is not None else nullcontext()
         # Each weight is cast once a step anyway, and a cache must not outlive a captured step.
-        with torch.autocast(
+        with reader as read, torch.autocast(
             self.device_type, dtype=torch.bfloat16, enabled=self.bf16, cache_enabled=False
-        ):
+        ):  # fmt: skip
             logits = self.model(batch.images)
+            shown = read.take() if read is not None else []
         logits = logits.float()
         guess = logits.detach().argmax(1)
         ce, labels = self._cross_entropy(logits, batch)
         loss = self.weights[0] * ce
         taught, agreements = ce.new_zeros(()), ce.new_zeros(())
-        if self.signal is not None and self.distil is not None:
-            target = self.signal(batch)
-            taught = self.distil(logits, target, labels)
-            loss = loss + self.weights[1] * taught
+        more: tuple[Tensor, ...] = ()
+        if self.signal is not None:
+            if self.features is None:
+                target = self.signal(batch)
+            else:
+                target, likewise = self.features.hear(self.signal, batch)
+                alike = at(shown, likewise)
+                loss = loss + self.features.weight * alike
+                more = (alike.detach(),)
+            if self.distil is not None:
+                taught = self.distil(logits, target, labels)
+                loss = loss + self.weights[1] * taught
             agreements = (guess == target.argmax(1)).sum().float()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -75,7 +101,7 @@ class EagerStepper:
         if self.average is not None:
             self.average.update(self.updates)
         errors = (guess != labels).sum().float()
-        return torch.stack((loss.detach(), ce.detach(), taught.detach(), errors, agreements))
+        return torch.stack((loss.detach(), ce.detach(), taught.detach(), errors, agreements, *more))
 
     def _cross_entropy(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """The cross-entropy with the labels, and the labels that images are mostly of."""
@@ -85,3 +111,22 @@ class EagerStepper:
         others, share = batch.mixed.labels, batch.mixed.share
         other = F.cross_entropy(logits, others, label_smoothing=self.label_smoothing)
         return share * ce + (1 - share) * other, batch.labels if share >= 0.5 else others
+
+
+class _AttentionTransfer:
+    """What the canonical form of an epoch's features says, for one student."""
+
+    def __init__(self, form: str, model: nn.Module) -> None:
+        options = json.loads(form)["at"]
+        self.weight: float = options["weight"]
+        self._model, self._paths = model, options.get("student") or stage_ends(model)
+
+    def reader(self) -> Features:
+        """Reads the student's features; it is closed after each step, so that an evaluation
+        between steps keeps nothing."""
+        return Features(self._model, self._paths)
+
+    def hear(self, signal: Signal, batch: Batch) -> tuple[Tensor, Sequence[Tensor]]:
+        """The teacher's logits and features, which are asked together."""
+        teacher: ShowsFeatures = signal  # pyright: ignore[reportAssignmentType]
+        return teacher.heard(batch)
