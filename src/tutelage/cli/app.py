@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from tutelage.errors import UserError
+from tutelage.errors import UserError, unknown
 
 
 class _Verbs(TyperGroup):
@@ -196,11 +196,51 @@ def schema() -> None:
 
 
 @app.command()
-def doctor(store: StoreOption = None) -> None:
-    """Check that this machine trains reproducibly and can keep results."""
-    from tutelage.cli.doctor import examine
+def doctor(
+    what: Annotated[
+        str | None, typer.Argument(help="`losses` checks losses; without it, this machine.")
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Argument(help="One loss, or your own as module:function [default: all of tutelage]."),
+    ] = None,
+    store: StoreOption = None,
+    properties: Annotated[
+        str | None,
+        typer.Option(
+            "--properties",
+            help="What your loss declares, with commas: names of properties, or kd for what kd "
+            "declares, or all [default: what any loss should have].",
+        ),
+    ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Your loss takes labels as its third argument.")
+    ] = False,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="An argument of your loss: temperature=4 (may be repeated)."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Of the random logits that losses are given.")
+    ] = 0,
+) -> None:
+    """Check that this machine trains reproducibly; or `doctor losses`: that a loss is sound."""
+    if what is None:
+        from tutelage.cli.doctor import examine
 
-    raise typer.Exit(0 if examine(store) else 1)
+        if properties or labels or options or seed:
+            raise UserError("these options are those of `tutelage doctor losses`.")
+        raise typer.Exit(0 if examine(store) else 1)
+    if what != "losses":
+        raise unknown("check", what, ["losses"])
+    if store is not None:
+        raise UserError("`tutelage doctor losses` looks at no store.", fix="Leave out --store.")
+    from tutelage.cli.doctor_losses import examine_losses
+
+    passed = examine_losses(
+        loss, properties=properties, labels=labels, options=options or [], seed=seed
+    )
+    raise typer.Exit(0 if passed else 1)
 
 
 @store_app.command("ls")

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from tutelage.losses.checks import checked_logits
 from tutelage.losses.dist import dist
 from tutelage.losses.dkd import dkd
 from tutelage.losses.kd import kd
@@ -55,4 +56,5 @@ def _unlabelled(
 
 
 def _standardised(loss: LogitLoss, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+    student, teacher = checked_logits("standardise", student, teacher)  # names both shapes
     return loss(standardise(student), standardise(teacher), labels)

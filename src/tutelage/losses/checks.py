@@ -32,7 +32,7 @@ def checked_logits(name: str, student: Tensor, teacher: Tensor) -> tuple[Tensor,
         raise ValueError(
             f"{name} needs finite logits of the teacher; {count} of {teacher.numel()} are not."
         )
-    return _wide(student), _wide(teacher)
+    return wide(student), wide(teacher)
 
 
 def check_labels(name: str, labels: Tensor, student: Tensor) -> None:
@@ -57,5 +57,12 @@ def check_weight(name: str, what: str, value: float) -> None:
         raise ValueError(f"{name} needs a finite {what} of at least 0, not {value}.")
 
 
-def _wide(logits: Tensor) -> Tensor:
+def wide(logits: Tensor) -> Tensor:
+    """The logits in at least float32."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def rounding(rows: Tensor) -> Tensor:
+    """A length [...] for rows [..., N]: shorter, less their mean, they are nothing but rounding."""
+    limits = torch.finfo(rows.dtype)
+    return rows.detach().norm(dim=-1) * (8 * limits.eps) + limits.tiny**0.5

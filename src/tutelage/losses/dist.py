@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from tutelage.losses.checks import check_positive, check_weight, checked_logits
-
-_LEAST = 1e-12  # a norm below it is none
+from tutelage.losses.checks import check_positive, check_weight, checked_logits, rounding
 
 
 def dist(
@@ -23,8 +22,9 @@ def dist(
 
     with p = softmax(z / tau) (equations 7 to 9). Both logits are [B, C], raw; with leading
     dimensions [..., B, C] each index of these has a loss of its own, [...]. Where the teacher's
-    vector is constant it has no correlation, and asks for nothing. The original's weights: 2 for
-    this loss, 1 for the cross-entropy; tau is 1 (ImageNet) or 4 (CIFAR).
+    vector is constant it has no correlation, and asks for nothing; a constant one of the student
+    has none either, which costs 1, and no direction to leave it in: the gradient is 0. The
+    original's weights: 2 for this loss, 1 for the cross-entropy; tau is 1 (ImageNet) or 4 (CIFAR).
 
     Raises ValueError for shapes that differ or are not [..., B, C], for logits of the teacher that
     are not finite, a temperature that is not finite and above 0, and weights below 0.
@@ -42,8 +42,9 @@ def dist(
 
 def _unlike(student: Tensor, teacher: Tensor) -> Tensor:
     """1 - the Pearson correlation of the rows [..., N], 0 where the teacher's row is constant."""
+    least = rounding(student), rounding(teacher)
     student, teacher = (rows - rows.mean(-1, keepdim=True) for rows in (student, teacher))
-    lengths = student.norm(dim=-1).clamp_min(_LEAST), teacher.norm(dim=-1)
-    told = lengths[1] > _LEAST
-    together = (student * teacher).sum(-1) / (lengths[0] * lengths[1].clamp_min(_LEAST))
-    return (1 - together) * told
+    lengths = student.norm(dim=-1), teacher.norm(dim=-1)
+    both = torch.maximum(lengths[0], least[0]) * torch.maximum(lengths[1], least[1])
+    together = (student * teacher).sum(-1) / both * (lengths[0] > least[0])
+    return (1 - together) * (lengths[1] > least[1])

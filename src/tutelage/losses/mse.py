@@ -18,7 +18,7 @@ def mse(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     that are not finite.
     """
     student, teacher = checked_logits("mse", student_logits, teacher_logits)
-    return (student - teacher).square().sum(-1).mean(-1)
+    return _distance(student, teacher)
 
 
 def annealing(student_logits: Tensor, teacher_logits: Tensor, factor: float) -> Tensor:
@@ -33,4 +33,9 @@ def annealing(student_logits: Tensor, teacher_logits: Tensor, factor: float) -> 
     check_positive("annealing", "factor", factor)
     if factor > 1:
         raise ValueError(f"annealing needs a factor of at most 1, not {factor}.")
-    return mse(student_logits, teacher_logits * factor)
+    student, teacher = checked_logits("annealing", student_logits, teacher_logits)
+    return _distance(student, teacher * factor)
+
+
+def _distance(student: Tensor, teacher: Tensor) -> Tensor:
+    return (student - teacher).square().sum(-1).mean(-1)

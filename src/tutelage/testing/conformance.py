@@ -57,8 +57,9 @@ def check_loss(
     `loss` takes the logits [B, C] of student and teacher, and with `labels` int64 labels [B], all
     on the CPU, and gives a scalar; bind other arguments by functools.partial. `properties` are
     names of `PROPERTIES`, or Property objects of your own. `seed` draws the logits: same seed, same
-    verdicts. `at_temperature` gives the loss at a temperature, for "large-temperature" alone. Global
-    random numbers are left where they were. An exception of the loss is a failure of the property.
+    verdicts. `at_temperature` gives the loss at a temperature, for "large-temperature" alone. The
+    state of torch's random numbers is left as it was. What the loss raises is a failure of the
+    property.
 
     Raises UserError for an unknown property, for none, and for one that needs a missing
     `at_temperature`.
@@ -70,7 +71,8 @@ def check_loss(
         if each.needs_temperature and at_temperature is None:
             raise UserError(
                 f"the property '{each.name}' needs the loss at other temperatures.",
-                fix="Pass at_temperature, such as lambda tau: partial(my_loss, temperature=tau).",
+                fix="Pass at_temperature, such as lambda tau: partial(my_loss, temperature=tau); "
+                "on the command line the loss needs an argument called temperature.",
             )
     subject = Subject(loss, labels, seed, at_temperature)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():

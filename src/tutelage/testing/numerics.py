@@ -22,7 +22,7 @@ def _no_gradient_to_teacher(subject: Subject) -> str | None:
         if not found.requires_grad:
             continue
         (slope,) = torch.autograd.grad(found.reshape(()), teacher, allow_unused=True)
-        if slope is not None and not slope.abs().max() == 0:
+        if slope is not None and slope.abs().max() != 0:
             return f"the teacher's logits get a gradient of up to {slope.abs().max().item():.6g}"
     return None
 
@@ -144,7 +144,7 @@ def _leaves_arguments(subject: Subject) -> str | None:
         batch = subject.batch(6, 5, dtype=dtype, number=600)
         given = batch.rows(Tensor.clone)
         leaf = given.student.requires_grad_()
-        logits = leaf.view_as(leaf)  # as a network's output is: it can be changed in place
+        logits = leaf.clone()  # as a network's output is: it can be changed in place
         arguments = (logits, given.teacher, given.labels)
         found = one_number(subject.loss(*arguments[: 3 if subject.labels else 2]))
         if found.requires_grad:
@@ -159,17 +159,23 @@ def _leaves_arguments(subject: Subject) -> str | None:
 def _leading(subject: Subject) -> str | None:
     for number, leading in enumerate(((3,), (2, 2))):
         batch = subject.batch(8, 6, *leading, dtype=torch.float32, number=700 + number)
-        found = subject.call(batch)
+        leaf = batch.student.clone().requires_grad_()
+        found = subject.call(batch._replace(student=leaf))
         if found.shape != leading:
-            return (
-                f"logits {list(batch.student.shape)} gave {list(found.shape)} instead of "
-                f"{list(leading)}"
-            )
+            shape = list(leaf.shape)
+            return f"logits {shape} gave {list(found.shape)} instead of {list(leading)}"
+        slopes = torch.zeros_like(leaf)
+        if found.requires_grad:
+            (slopes,) = torch.autograd.grad(found.sum(), leaf)
         flat = Batch(*(part.flatten(0, len(leading) - 1) for part in batch))
-        for index, together in enumerate(found.flatten().tolist()):
-            alone = subject.value(Batch(*(part[index] for part in flat)))
-            if together != alone:
-                return f"one of {list(leading)} is {together!r}, and {alone!r} by itself"
+        together = zip(found.flatten().tolist(), slopes.view_as(flat.student), strict=True)
+        for index, (value, slope) in enumerate(together):
+            alone, its_slope = subject.slopes(Batch(*(part[index] for part in flat)))
+            if value != alone:
+                return f"one of {list(leading)} is {value!r}, and {alone!r} by itself"
+            if not torch.equal(slope, its_slope):
+                apart = (slope - its_slope).abs().max().item()
+                return f"one of {list(leading)} has a gradient {apart:.3g} from its own by itself"
     return None
 
 
@@ -192,7 +198,7 @@ _CHECKS: tuple[tuple[str, str, _Check], ...] = (
     ("leaves-arguments", "its arguments are left as they were", _leaves_arguments),
     (
         "leading-dimensions",
-        "logits [..., B, C] give a loss for each index, the bits of each by itself",
+        "logits [..., B, C] give a loss for each index: the bits, and gradient, of each by itself",
         _leading,
     ),
 )

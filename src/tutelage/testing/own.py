@@ -41,7 +41,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "mse": {},
     "dist": {},
     "dkd": {},
-    "annealing": {"factor": 0.5},
+    "annealing": {"factor": 0.3},  # no power of 2, by which halves are multiplied exactly
 }
 _WITH_LABELS = ("dkd",)
 _LACKS: dict[str, tuple[str, ...]] = {
@@ -53,9 +53,8 @@ _LACKS: dict[str, tuple[str, ...]] = {
         "large-temperature", "zero-at-teacher", "stationary-at-teacher", "shift", "class-count",
     ),
 }  # fmt: skip
-# Mean and spread of a row are over its classes, and a shift is what they take away. They are
-# computed in the precision of the logits.
-_STANDARDISED_LACKS = ("large-temperature", "class-count", "half-in-single")
+# Mean and spread of a row are over its classes, and a shift is what they take away.
+_STANDARDISED_LACKS = ("large-temperature", "class-count")
 _STANDARDISED_GAINS = ("shift",)
 
 

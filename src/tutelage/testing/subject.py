@@ -88,7 +88,7 @@ class Subject:
     @cached_property
     def close(self) -> float:
         """How exact the loss is for float64 logits, as a share: 1e-4 where it gives float32."""
-        dtype = self.call(self.batch(*SIZES[0])).dtype
+        dtype = one_number(self.call(self.batch(*SIZES[0]))).dtype
         return _CLOSE.get(dtype, 1e-2)
 
     @cached_property

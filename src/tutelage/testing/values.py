@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import torch
 
@@ -56,11 +57,11 @@ def _not_negative(subject: Subject) -> str | None:
     return None
 
 
-def _unchanged(change: Callable[[Batch], Batch], what: str) -> Callable[[Subject], str | None]:
-    """The check that a change of a batch leaves its loss as it is."""
+def _unchanged(what: str, *changes: Callable[[Batch], Batch]) -> Callable[[Subject], str | None]:
+    """The check that changes of a batch, `what` in words, leave its loss as it is."""
 
     def check(subject: Subject) -> str | None:
-        for batch in subject.batches():
+        for batch, change in product(subject.batches(), changes):
             before, after = subject.value(batch), subject.value(change(batch))
             if subject.differ(before, after):
                 shape = list(batch.student.shape)
@@ -74,14 +75,26 @@ def _joined(batch: Batch) -> Batch:
     return batch.rows(lambda rows: torch.cat([rows, rows, rows]))
 
 
-def _other_images(batch: Batch) -> Batch:
-    return batch.rows(lambda rows: rows.flip(0).roll(1, 0))
+# Two orders each: turning them round leaves the middle in its place, moving them up leaves
+# neighbours neighbours.
 
 
-def _other_classes(batch: Batch) -> Batch:
-    order = torch.arange(batch.student.shape[-1]).flip(0).roll(1)
-    moved = order.argsort()[batch.labels]
-    return Batch(batch.student[:, order], batch.teacher[:, order], moved)
+def _images_turned(batch: Batch) -> Batch:
+    return batch.rows(lambda rows: rows.flip(0))
+
+
+def _images_moved(batch: Batch) -> Batch:
+    return batch.rows(lambda rows: rows.roll(1, 0))
+
+
+def _classes_turned(batch: Batch) -> Batch:
+    last = batch.student.shape[1] - 1
+    return Batch(batch.student.flip(1), batch.teacher.flip(1), last - batch.labels)
+
+
+def _classes_moved(batch: Batch) -> Batch:
+    moved = (batch.labels + 1) % batch.student.shape[1]
+    return Batch(batch.student.roll(1, 1), batch.teacher.roll(1, 1), moved)
 
 
 def _shifted(batch: Batch) -> Batch:
@@ -137,7 +150,7 @@ VALUES = (
     Property(
         "batch-size",
         "a batch joined with itself has the same loss: nothing grows with the batch",
-        _unchanged(_joined, "three times over in one batch"),
+        _unchanged("three times over in one batch", _joined),
     ),
     Property(
         "mean-of-images", "the loss of a batch is the mean of those of its images", _mean_of_images
@@ -145,22 +158,22 @@ VALUES = (
     Property(
         "order-of-images",
         "the order of the images does not matter",
-        _unchanged(_other_images, "in another order"),
+        _unchanged("in another order", _images_turned, _images_moved),
     ),
     Property(
         "order-of-classes",
         "the order of the classes does not matter",
-        _unchanged(_other_classes, "with the classes in another order"),
+        _unchanged("with the classes in another order", _classes_turned, _classes_moved),
     ),
     Property(
         "shift",
         "a constant added to all logits of an image, of student or teacher, changes nothing",
-        _unchanged(_shifted, "with a constant added to each row"),
+        _unchanged("with a constant added to each row", _shifted),
     ),
     Property(
         "class-count",
         "classes to which both give logits of -1e4 change nothing, so nothing depends on how many",
-        _unchanged(_more_classes, "with three classes more that have no chance"),
+        _unchanged("with three classes more that have no chance", _more_classes),
     ),
     Property(
         "large-temperature",
