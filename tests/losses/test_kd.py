@@ -146,13 +146,25 @@ def test_it_is_the_same_under_autocast():
 
 
 @pytest.mark.parametrize(
-    ("student", "teacher"), [((4, 10), (4, 100)), ((4, 10), (5, 10)), ((4, 3, 2), (4, 3, 2))]
+    ("student", "teacher"),
+    [((4, 10), (4, 100)), ((4, 10), (5, 10)), ((3, 4, 10), (4, 10)), ((10,), (10,))],
 )
 def test_shapes_that_do_not_fit_are_both_named(student, teacher):
     with pytest.raises(ValueError, match="one shape") as caught:
         kd(torch.zeros(student), torch.zeros(teacher), 4.0)
     assert str(list(student)) in str(caught.value)
     assert str(list(teacher)) in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(("batch", "classes"), [(1, 10), (4, 3), (33, 10), (128, 100)])
+def test_leading_dimensions_have_a_loss_each(batch, classes, dtype):
+    """Bit for bit those of single calls, so that runs side by side are those of runs alone."""
+    student, teacher = (z.reshape(2, 3, batch, classes).to(dtype) for z in pair(6 * batch, classes))
+    losses = kd(student, teacher, 4.0)
+    assert losses.shape == (2, 3)
+    for i, j in np.ndindex(2, 3):
+        assert torch.equal(losses[i, j], kd(student[i, j], teacher[i, j], 4.0))
 
 
 @pytest.mark.parametrize("temperature", [0, -1.0, math.inf, math.nan])
