@@ -36,12 +36,19 @@ def checked_logits(name: str, student: Tensor, teacher: Tensor) -> tuple[Tensor,
 
 
 def check_labels(name: str, labels: Tensor, student: Tensor) -> None:
-    """Raises ValueError unless `labels` are int64 [..., B] for logits [..., B, C]."""
+    """Raises ValueError unless `labels` are int64 [..., B] for logits [..., B, C], and (on a CPU)
+    classes 0 to C - 1."""
     if labels.shape != student.shape[:-1] or labels.dtype != torch.int64:
         raise ValueError(
             f"{name} needs labels int64 {list(student.shape[:-1])} for logits "
             f"{list(student.shape)}; they are {str(labels.dtype).removeprefix('torch.')} "
             f"{list(labels.shape)}."
+        )
+    classes = student.shape[-1]
+    if labels.device.type == "cpu" and not ((labels >= 0) & (labels < classes)).all():
+        raise ValueError(
+            f"{name} needs labels from 0 to {classes - 1}, for {classes} classes; they go from "
+            f"{int(labels.min())} to {int(labels.max())}."
         )
 
 
