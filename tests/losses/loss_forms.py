@@ -1,4 +1,4 @@
-"""Every loss of logits by the names that studies use, bare and standardised; and logits for them."""
+"""Every loss of logits by the names of studies, bare and standardised; and logits for them."""
 
 from __future__ import annotations
 
