@@ -1,9 +1,10 @@
 """Whole studies, end to end: ours as it really runs, the peers' way by its measured steps.
 
 The peers' way trains every run of the plan by itself, with the step and the loader of `peers.py`,
-and asks the teacher live for every student. That would take very long. So some steps of each kind
-of run are measured, and multiplied by the plan's steps of that kind: the peers' side is
-extrapolated. Their evaluations, checkpoints and starts are counted as nothing.
+and asks the teacher live for every student; after each epoch it looks at the validation images, as
+ours and theirs do. That would take very long. So some steps of each kind of run are measured, and
+multiplied by the plan's steps of that kind: the peers' side is extrapolated. Their evaluations on
+other images, checkpoints and starts are counted as nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import resource
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -32,11 +33,13 @@ WORKERS, STEPS = 2, 30
 
 @dataclass(frozen=True)
 class Kind:
-    """What decides how long a step of the peers takes in a study."""
+    """What decides how long a step of the peers takes in a study: of training, or of looking at a
+    batch of validation images."""
 
     model: str
     teacher: str | None
     batch: int
+    validation: bool = False
 
 
 def measure(
@@ -116,12 +119,13 @@ def peers_way(context: Context) -> Evidence:
     """Core-seconds of all runs of the plan in the peers' way, extrapolated from STEPS steps of
     each kind of run."""
     work, rows, world = kinds(context), [], context.world(0)
-    images = PilImages(
-        world.train.images, world.train.labels, context.config.data.views_text,
-        world.mean.tolist(), world.std.tolist(),
-    )  # fmt: skip
+    figures = world.mean.tolist(), world.std.tolist()
+    views = context.config.data.views_text
+    training = PilImages(world.train.images, world.train.labels, views, *figures)
+    held_out = PilImages(world.validation.images, world.validation.labels, "none", *figures)
     with one_core():
         for kind, steps in work.items():
+            images = held_out if kind.validation else training
             figures = middle(step_times(kind, images, world))
             rows.append(asdict(kind) | {"steps": steps, "step": figures,
                                         "seconds": steps * figures["median"]})  # fmt: skip
@@ -129,19 +133,23 @@ def peers_way(context: Context) -> Evidence:
             "runs": len(context.plan.nodes), "kinds": rows}  # fmt: skip
 
 
-def kinds(context: Context) -> Counter[Kind]:
-    """How many steps of each kind all runs of the plan have, nothing being shared."""
-    work: Counter[Kind] = Counter()
+def kinds(context: Context) -> dict[Kind, float]:
+    """How many steps of each kind all runs of the plan have, nothing being shared; a validation's
+    last batch, which may be smaller, counts as what it is of one."""
+    work: dict[Kind, float] = defaultdict(float)
     for node in context.plan.nodes.values():
         name = node.training.teacher
         teacher = None
         if name is not None:
             training = context.expanded.teachers[name].training
             teacher = context.expanded.trainings[training].model
-        steps = context.manifest["data"]["train"] // node.start.batch_size
+        model, batch = node.start.model, node.start.batch_size
+        steps = context.manifest["data"]["train"] // batch
         for epoch in node.training.steps(name):
             taught = teacher if epoch.distils else None
-            work[Kind(node.start.model, taught, node.start.batch_size)] += steps
+            work[Kind(model, taught, batch)] += steps
+            seen = context.manifest["data"]["validation"]
+            work[Kind(model, None, batch, validation=True)] += seen / batch
     return work
 
 
@@ -152,5 +160,6 @@ def step_times(kind: Kind, images: PilImages, world: World) -> list[float]:
         return build_model(name, world.shape, world.classes, 0)
 
     side = Peer(network(kind.model), network(kind.teacher) if kind.teacher else None)
-    loader = batches(images, kind.batch)
-    return interleaved({"peers": lambda: side.step(*next(loader))}, STEPS)["peers"]
+    loader = batches(images, min(kind.batch, len(images)))
+    do = side.validate if kind.validation else side.step
+    return interleaved({"peers": lambda: do(*next(loader))}, STEPS)["peers"]

@@ -185,19 +185,29 @@ def study(found: Evidence) -> str:
     names = {"wall_s": "workers × clock", "cpu_s": "processor", "spent_s": "training alone"}
     rows = [[names[key], f"{value:.2f}x", against(value, goal) if goal else ""]
             for key, value in found["ratios"].items()]  # fmt: skip
-    kinds = [[kind["model"], kind["teacher"] or "none", f"{kind['steps']:,}",
-              span(kind["step"], 1e3, 2), f"{kind['seconds']:.0f}"]
+    kinds = [[kind["model"], "validation" if kind.get("validation") else kind["teacher"] or "none",
+              f"{kind['steps']:,.0f}", span(kind["step"], 1e3, 2), f"{kind['seconds']:.0f}"]
              for kind in peers["kinds"]]  # fmt: skip
     return (
         f"## The study `{found['study']}`, end to end\n\n"
         + paragraph(
             f"{took} The peers' way: {peers['core_seconds']:.0f} core-seconds, **extrapolated**: "
             f"n = {peers['measured_steps']} measured steps of each kind of run, times the steps "
-            f"that the {peers['runs']} runs of the plan have of it; their evaluations and starts "
+            f"that the {peers['runs']} runs of the plan have of it; {counted(peers)} and starts "
             "count as nothing."
         )
         + table(["ours measured by", "times the peers", "goal"], rows)
         + table(["run", "teacher", "steps", "ms a step, peers", "core-seconds"], kinds)
+    )
+
+
+def counted(peers: Evidence) -> str:
+    """Which evaluations of the peers do not count."""
+    counts = any(kind.get("validation") for kind in peers["kinds"])
+    return (
+        "each epoch ends with the validation images, as ours do; evaluations on others"
+        if counts
+        else "their evaluations"
     )
 
 

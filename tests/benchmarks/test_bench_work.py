@@ -133,9 +133,28 @@ def test_the_peers_train_every_run_of_a_plan_by_itself(
         end_to_end.Kind(large, None, 50): 4 * 5,
         end_to_end.Kind(small, None, 50): 4 * (5 + 2),
         end_to_end.Kind(small, large, 50): 4 * (5 + 5 + 3),
+        # One batch of validation images after every epoch.
+        end_to_end.Kind(large, None, 50, validation=True): 2 * 5,
+        end_to_end.Kind(small, None, 50, validation=True): 2 * (5 + 5 + 5 + 5),
     }
-    monkeypatch.setattr(end_to_end, "step_times", lambda *_: [0.1, 0.2, 9.0])
-    assert end_to_end.peers_way(context)["core_seconds"] == pytest.approx(0.2 * 4 * 25)
+    monkeypatch.setattr(
+        end_to_end, "step_times", lambda kind, *_: [0.03] if kind.validation else [0.1, 0.2, 9.0]
+    )
+    told = end_to_end.peers_way(context)["core_seconds"]
+    assert told == pytest.approx(0.2 * 4 * 25 + 0.03 * 2 * 25)
+
+
+def test_a_validation_changes_nothing_and_counts_what_is_right() -> None:
+    model = build_model("plain-4", (8, 8, 3), 4, 0)
+    peer = peers.Peer(model, None)
+    images = torch.randn(16, 3, 8, 8)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    labels = model.eval()(images).argmax(1)
+    assert peer.validate(images, labels) == 1.0
+    assert peer.validate(images, (labels + 1) % 4) == 0.0
+    assert model.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
 
 
 def test_an_unfinished_study_is_not_timed(tmp_path: Path) -> None:
