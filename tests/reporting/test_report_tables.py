@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tutelage.reporting import tables
+from tutelage.reporting.grids import conditions_grid
 from tutelage.reporting.summary import Interval, Summary
 from tutelage.reporting.words import (
     listing,
@@ -59,6 +60,28 @@ def test_findings_csv_has_every_field(results: Results) -> None:
     assert float(written[0]["effect"]) == -6.58
     assert written[0]["sentence"] == results["findings"][0]["sentence"]
     assert list(written[0]) == list(results["findings"][0])
+
+
+@pytest.mark.parametrize(
+    ("counts", "until", "told"),
+    [
+        ([7, 4, 9], 120, "; stopped after 4 to 9 epochs"),
+        ([7, 7, 7], 120, "; stopped after 7 epochs"),
+        ([72, 72, 72], 72, ""),
+        ([0, 0, 0], None, ""),
+    ],
+)
+def test_a_stop_found_in_training_is_told(
+    results: Results, counts: list[int], until: int | None, told: str
+) -> None:
+    row = next(row for row in results["conditions"] if row["name"] == "kd/large")
+    row["distil_until"] = until
+    runs = [run for run in results["runs"] if run["condition"] == "kd/large"]
+    for place, run in enumerate(runs):
+        run["taught_epochs"] = counts[place % 3]
+    grid = conditions_grid(Summary(results))
+    cell = next(line[0] for line in grid.rows if line[0].text == "kd/large")
+    assert cell.note.removeprefix(f"plain-8-8-8, {row['loss']}") == told
 
 
 def test_no_finding_is_a_header_alone(bare: Results) -> None:

@@ -70,7 +70,8 @@ class EpochStep:
 
     `loss` is the distillation loss in canonical form, None where `kd_weight` is 0, because nothing
     is then computed; `features` is that of features, with its weight; `teacher` the identity of the
-    reference that is taught from, None where nobody is.
+    reference that is taught from, None where nobody is. Where there is a `rule` (see
+    AdaptiveConfig.form) that what came before has met, the epoch does `otherwise` instead.
     """
 
     lr: float
@@ -79,6 +80,8 @@ class EpochStep:
     loss: str | None = None
     teacher: str | None = None
     features: str | None = None
+    rule: str | None = None
+    otherwise: EpochStep | None = None
 
     @property
     def distils(self) -> bool:
@@ -93,6 +96,8 @@ class EpochStep:
             if self.features is not None:
                 form["features"] = self.features
             form["results_version"] = {name: RESULTS_VERSION[name] for name in _DISTILLING}
+        if self.otherwise is not None:
+            form |= {"rule": self.rule, "otherwise": self.otherwise.form()}
         return form
 
 

@@ -7,13 +7,13 @@ logits scaled. References nest; new kinds are added here without touching the ol
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tutelage.config.canonical import canonical
 from tutelage.config.chain import EpochStep
 from tutelage.config.recipe import Recipe
-from tutelage.config.schema import LossConfig, Weights
+from tutelage.config.schema import AdaptiveConfig, LossConfig, Weights
 from tutelage.config.schema_losses import AtConfig
 
 
@@ -66,14 +66,22 @@ class Training:
     decay: str = "none"
     after: Weights = field(default_factory=Weights)
     kd_warmup: int = 0
+    adaptive: AdaptiveConfig | None = None
+    watched_from: int = 0
 
     def steps(self, teacher: str | None) -> tuple[EpochStep, ...]:
         """What each epoch does, when the reference's identity is `teacher`."""
         epochs = zip(self.recipe.rates(), self._weights(), strict=True)
-        return tuple(
+        steps = [
             self._step(epoch, rate, weights, teacher)
             for epoch, (rate, weights) in enumerate(epochs)
-        )
+        ]
+        if self.adaptive is not None:
+            rule = canonical(self.adaptive.form())
+            for epoch in range(self.watched_from, len(steps)):
+                otherwise = self._step(epoch, steps[epoch].lr, self.after, teacher)
+                steps[epoch] = replace(steps[epoch], rule=rule, otherwise=otherwise)
+        return tuple(steps)
 
     @property
     def attention(self) -> AtConfig | None:
@@ -119,7 +127,9 @@ class Training:
         text = f"{self.loss.text()}, weights {self._told(self.weights)}"
         if self.kd_warmup:
             text += f" after {self.kd_warmup} epochs of rise"
-        if self.until < self.recipe.epochs or self.decay == "linear":
+        if self.adaptive is not None:
+            text += f" {self.adaptive.text}, then {self._told(self.after)}"
+        elif self.until < self.recipe.epochs or self.decay == "linear":
             how = "falling linearly to" if self.decay == "linear" else "then"
             text += f" until epoch {self.until}, {how} {self._told(self.after)}"
         return text

@@ -12,6 +12,7 @@ from tutelage.config.design import Expanded, ScaledRef, StateRef, Teacher, Train
 from tutelage.config.metrics import unit_of
 from tutelage.config.recipe import Recipe, build_recipe, resolve_duration
 from tutelage.config.schema import (
+    AdaptiveConfig,
     ClaimConfig,
     ConditionConfig,
     Duration,
@@ -142,11 +143,13 @@ def _stopped(
 def _scaled_schedule(training: Training, recipe: Recipe) -> Training:
     """The training with another recipe. The shares of the schedule during which a teacher's own
     teacher is heard, and is heard more and more, stay the same."""
-    until, warmup = (
+    until, warmup, watched_from = (
         resolve_duration(epochs / training.recipe.epochs, recipe.epochs)
-        for epochs in (training.until, training.kd_warmup)
+        for epochs in (training.until, training.kd_warmup, training.watched_from)
     )
-    return replace(training, recipe=recipe, until=until, kd_warmup=warmup)
+    return replace(
+        training, recipe=recipe, until=until, kd_warmup=warmup, watched_from=watched_from
+    )
 
 
 def _within(duration: Duration, epochs: int, where: str) -> int:
@@ -192,11 +195,15 @@ def _training(
                             where=f"{where}.ce_weight")  # fmt: skip
         return Training(name, group, model, recipe, weights=Weights(ce_weight=weight))
     loss = config.loss or LossConfig.model_validate("kd")
-    method = loss.method
-    until, warmup = (
+    method, ends, adaptive = loss.method, config.distill_until, None
+    if isinstance(ends, AdaptiveConfig):
+        adaptive, ends = ends, 1.0
+        _check_adaptive(adaptive, config, loss, recipe, f"{where}.distill_until")
+    until, warmup, watched_from = (
         resolve_duration(usual if given is None else given, recipe.epochs)
         for given, usual in (
-            (config.distill_until, method.distill_until), (config.kd_warmup, method.kd_warmup),
+            (ends, method.distill_until), (config.kd_warmup, method.kd_warmup),
+            (adaptive.earliest if adaptive else None, 0),
         )
     )  # fmt: skip
     if until > recipe.epochs:
@@ -205,7 +212,8 @@ def _training(
     if config.kd_warmup is not None and warmup > until:
         raise UserError(f"a rise of {warmup} epochs is longer than the distillation, {until}.",
                         where=f"{where}.kd_warmup")  # fmt: skip
-    if config.after is not None and until == recipe.epochs and config.decay != "linear":
+    ends_early = until < recipe.epochs or adaptive is not None
+    if config.after is not None and not ends_early and config.decay != "linear":
         raise UserError("after needs distill_until before the end.", where=f"{where}.after")
     weights = Weights(
         ce_weight=method.ce_weight if config.ce_weight is None else config.ce_weight,
@@ -217,8 +225,34 @@ def _training(
         _check_weights(loss, pair, f"{where}.{key}")
     return Training(
         name, group, model, recipe, teacher, loss, weights, until, config.decay or "none", after,
-        min(warmup, until),
+        min(warmup, until), adaptive, watched_from,
     )  # fmt: skip
+
+
+def _check_adaptive(
+    rule: AdaptiveConfig,
+    config: TeacherConfig | ConditionConfig,
+    loss: LossConfig,
+    recipe: Recipe,
+    where: str,
+) -> None:
+    """Raises UserError where an adaptive stop cannot be decided."""
+    problem = None
+    if config.decay == "linear":
+        problem = "a linear decay has to know when it ends, which an adaptive stop does not."
+    elif loss.annealing is not None:
+        problem = "annealing has to know when it ends, which an adaptive stop does not."
+    elif rule.adaptive == "gradients" and loss.name is None:
+        problem = "its cosine is of a loss of logits, and there is none."
+    elif rule.adaptive == "validation" and not recipe.decays:
+        problem = "it waits for a decay of the learning rate, and the schedule has none."
+    elif resolve_duration(rule.earliest, recipe.epochs) + rule.patience > recipe.epochs:
+        problem = (
+            f"it would be measured from epoch {resolve_duration(rule.earliest, recipe.epochs)} on, "
+            f"{rule.patience} times or more, and there are {recipe.epochs}."
+        )
+    if problem is not None:
+        raise UserError(problem, where=where, fix="Name the epoch at which to stop instead.")
 
 
 def _check_weights(loss: LossConfig, weights: Weights, where: str) -> None:

@@ -21,6 +21,7 @@ from tutelage.config.fields import (
     Word,
     one_of,
 )
+from tutelage.config.schema_adaptive import AdaptiveConfig
 from tutelage.config.schema_claims import CLAIM_KINDS, ClaimConfig, ClaimsConfig, TrendConfig
 from tutelage.config.schema_data import DataConfig, TransformViews
 from tutelage.config.schema_losses import LossConfig
@@ -35,6 +36,7 @@ from tutelage.config.schema_recipe import (
 __all__ = [
     "CLAIM_KINDS",
     "AdamW",
+    "AdaptiveConfig",
     "ClaimConfig",
     "ClaimsConfig",
     "ConditionConfig",
@@ -81,8 +83,10 @@ class _Taught(Strict):
         description="epochs over which kd_weight rises linearly; default 0, with dkd "
         "a twelfth of the schedule",
     )
-    distill_until: Duration | None = Field(
-        default=None, description="ESKD: when `after` begins; default 1.0, with annealing 0.8"
+    distill_until: Duration | AdaptiveConfig | None = Field(
+        default=None,
+        description="ESKD: when `after` begins, or what decides it; default 1.0, with annealing "
+        "0.8",
     )
     decay: Literal["none", "linear"] | None = Field(
         default=None, description="linear: all weights move steadily to those of `after`"

@@ -82,7 +82,7 @@ def balance(summary: Summary) -> Literal["unknown", "same", "differs"]:
 def _condition(summary: Summary, condition: Condition, balanced: bool) -> list[Cell]:
     even = [Cell(plus_minus(condition.interval("test_balanced_error")))] if balanced else []
     teacher = condition.teacher
-    described = f"{condition.row['student']}, {condition.row['loss']}"
+    described = f"{condition.row['student']}, {condition.row['loss']}{_stops(condition)}"
     return [
         Cell(condition.name, described),
         Cell(teacher.name, teacher.description) if teacher else Cell(NONE),
@@ -93,6 +93,16 @@ def _condition(summary: Summary, condition: Condition, balanced: bool) -> list[C
         Cell(plus_minus(condition.interval("val_error"))),
         Cell(plus_minus(condition.interval("train_agreement"))),
     ]
+
+
+def _stops(condition: Condition) -> str:
+    """After how many epochs students were taught no more, where that was not set beforehand."""
+    counts = {run.get("taught_epochs") for run in condition.runs}
+    found = sorted(count for count in counts if count is not None)
+    if not found or found == [condition.row.get("distil_until") or 0]:
+        return ""
+    span = f"{found[0]}" if len(found) == 1 else f"{found[0]} to {found[-1]}"
+    return f"; stopped after {span} epochs"
 
 
 def _without_diverged(condition: Condition) -> str:

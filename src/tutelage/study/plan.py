@@ -153,8 +153,8 @@ def _stepper(training: Training, device: str) -> str:
     varied = recipe.mixup or recipe.cutmix or recipe.ema  # what changes with every step
     if training.attention is not None:  # which only one network at a time shows
         return "eager"
-    if device.startswith("cuda"):
-        return "eager" if varied else "graphed"
+    if device.startswith("cuda"):  # where an adaptive stop may measure what no graph has recorded
+        return "eager" if varied or training.adaptive else "graphed"
     tiny = parse_model(training.model).is_tiny and device == "cpu"
     simple = isinstance(recipe.optimizer, Sgd) and recipe.precision == "fp32"
     return "fused" if tiny and simple and not (varied or recipe.clip_norm) else "eager"

@@ -137,6 +137,7 @@ def _run(
         "status": "failed" if node.key in failures else "pending",
         "reason": failures.get(node.key),
         "epochs": training.recipe.epochs,
+        "taught_epochs": None,
         "continues": node.continues,
         "shared_epochs": node.shared,
         "val_error": None,
@@ -157,6 +158,7 @@ def _run(
         "status": result["status"],
         "timing": {k: run.timing[k] for k in ("attributed_s", "spent_s", "images_per_s")},
         "history": result["history"],
+        "taught_epochs": result.get("taught_epochs", training.until),
     }
     if result["status"] == "diverged":
         return row | {"reason": f"the loss was not finite in epoch {result['epochs'] + 1}"}

@@ -15,6 +15,7 @@ from tutelage.data.world import World
 from tutelage.losses import logit_loss
 from tutelage.training.fused import FlatSgd, FusedNetwork, stack_images
 from tutelage.training.stepper import Signal
+from tutelage.training.stopping import gradient_cosine, measures_gradients
 from tutelage.training.trainee import Trainee
 
 _VALIDATED = 100
@@ -53,11 +54,13 @@ class FusedStepper:
         self._taught = {form: torch.tensor(numbers) for form, numbers in forms.items()}
         everybody = list(range(len(steps)))
         self._all_alike = list(forms.values()) == [everybody]
+        self._compares = any(measures_gradients(step) for step in steps)
 
     def step(self, batches: Sequence[Batch]) -> Tensor:
         """One update of every trainee, each with its own batch (which may be another's too).
 
-        Returns the raw figures of stepper.PARTS for each, [trainees, 5], detached.
+        Returns the raw figures of stepper.PARTS for each, [trainees, 5], detached; and the cosine
+        of gradients where one of them needs it, [trainees, 6].
         """
         count, size = len(batches), len(batches[0].labels)
         images = stack_images([batch.images for batch in batches])
@@ -78,11 +81,13 @@ class FusedStepper:
             else:
                 taught = taught.index_copy(0, numbers, losses)
                 agreements = agreements.index_copy(0, numbers, same.sum(1).to(ce.dtype))
+        more = (gradient_cosine(logits, ce, taught),) if self._compares else ()
         loss = self._ce_weights * ce + self._kd_weights * taught
         loss.sum().backward()
         self.sgd.step()
         errors = (guess != labels).sum(1).to(ce.dtype)
-        return torch.stack((loss.detach(), ce.detach(), taught.detach(), errors, agreements), dim=1)
+        parts = (loss.detach(), ce.detach(), taught.detach(), errors, agreements, *more)
+        return torch.stack(parts, dim=1)
 
     def end(self, batches: int) -> None:
         """Ends an epoch of so many batches."""

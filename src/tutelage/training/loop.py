@@ -23,6 +23,7 @@ from tutelage.training.fused_stepper import FusedStepper
 from tutelage.training.graphed import GraphedStepper
 from tutelage.training.run import Run
 from tutelage.training.stepper import EagerStepper, Signal
+from tutelage.training.stopping import measures_gradients
 
 
 class Stopped(Exception):
@@ -207,8 +208,11 @@ def _validated(run: Run) -> np.ndarray:
 
 def _row(run: Run, figures: list[float]) -> dict[str, Any]:
     """The row of the coming epoch; its figures are means over its batches (see stepper.PARTS)."""
-    loss, ce, kd, errors, agreements, *features = figures
+    loss, ce, kd, errors, agreements, *more = figures
     percent, taught = 100.0 / run.stream.batch_size, run.signal is not None
+    names = (["at"] if run.step.features else []) + (
+        ["gradient_cosine"] if measures_gradients(run.step) else []
+    )
     return {
         "lr": run.step.lr,
         "loss": loss,
@@ -216,7 +220,7 @@ def _row(run: Run, figures: list[float]) -> dict[str, Any]:
         "kd": kd if taught else None,
         "train_error": percent * errors,
         "agreement": percent * agreements if taught else None,
-        **({"at": features[0]} if features else {}),
+        **dict(zip(names, more, strict=False)),  # a fused group has more where any of it does
     }
 
 

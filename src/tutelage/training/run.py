@@ -20,6 +20,7 @@ from tutelage.store import Record, Store
 from tutelage.training.average import WeightAverage
 from tutelage.training.optimizer import build_optimizer
 from tutelage.training.stepper import Signal
+from tutelage.training.stopping import coming_step, taught_epochs
 from tutelage.training.trainee import Trainee, weights_of
 
 CHECKPOINT_SECONDS = 15.0
@@ -62,6 +63,7 @@ class Run:
         self._keep = {epoch for epoch in keep if epoch < self._epochs}
         self._checkpoint_seconds, self._clock = checkpoint_seconds, time.monotonic()
         self._periodic: str | None = None
+        self._coming: tuple[int, EpochStep] | None = None
         ids = trajectory.state_ids
         missing = [epoch for epoch in self._keep if not store.has("state", ids[epoch])]
         self.began_at = self._resume(limit=min(missing, default=self._epochs))
@@ -76,7 +78,10 @@ class Run:
     @property
     def step(self) -> EpochStep:
         """What the coming epoch does."""
-        return self.trajectory.epochs[self.trainee.epoch]
+        if self._coming is None or self._coming[0] != self.trainee.epoch:
+            step = coming_step(self.trajectory.epochs, self.trainee.history)
+            self._coming = (self.trainee.epoch, step)
+        return self._coming[1]
 
     @property
     def signal(self) -> Signal | None:
@@ -142,11 +147,13 @@ class Run:
             blobs = {"final": self._put_state(), "best": best}
         images = self.stream.batches_per_epoch * start.batch_size
         attributed = sum(trainee.seconds)
+        taught = taught_epochs(self.trajectory.epochs, trainee.history)
         result = {
             "status": "diverged" if trainee.diverged else "done",
             "start": start.form(),
             "epochs": trainee.epoch,
             "best_epoch": trainee.best_epoch,
+            **({} if taught is None else {"taught_epochs": taught}),
             "history": trainee.history,
             "blobs": blobs,
         }

@@ -17,6 +17,7 @@ from tutelage.losses import at, logit_loss
 from tutelage.models.features import Features, stage_ends
 from tutelage.training.average import WeightAverage
 from tutelage.training.optimizer import set_rate
+from tutelage.training.stopping import gradient_cosine, measures_gradients
 
 Signal = Callable[[Batch], Tensor]  # a teacher: a batch of views -> its logits [B, classes]
 
@@ -57,11 +58,12 @@ class EagerStepper:
         self.signal = signal if step.distils else None
         self.distil = logit_loss(step.loss) if step.distils and step.loss else None
         self.features = _AttentionTransfer(step.features, self.model) if step.features else None
+        self.compares = measures_gradients(step)
         set_rate(self.optimizer, step.lr)
 
     def step(self, batch: Batch) -> Tensor:
-        """One update. Returns the raw figures of PARTS for this batch, shape [5], detached; in an
-        epoch that compares features, [6] with their loss.
+        """One update. Returns the raw figures of PARTS for this batch, shape [5], detached; in
+        epochs that have them one more for the loss of features, one for the cosine of gradients.
 
         The loss and its unweighted parts are means over the batch; errors and agreements are
         counts of images. Without a signal, kd and agreements are 0. Of a mixed image both labels
@@ -91,6 +93,8 @@ class EagerStepper:
             if self.distil is not None:
                 taught = self.distil(logits, target, labels)
                 loss = loss + self.weights[1] * taught
+                if self.compares:
+                    more = (*more, gradient_cosine(logits, ce, taught))
             agreements = (guess == target.argmax(1)).sum().float()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
