@@ -31,7 +31,7 @@ def test_epochs_are_those_of_kd_until_the_rule_watches(condition):
     found = condition(**adaptive(earliest=4)).steps(TEACHER)
     assert found[:4] == plain[:4]
     assert [step.rule is None for step in found] == [True] * 4 + [False] * 6
-    assert json.loads(found[4].rule) == {"adaptive": "gradients", "patience": 3, "threshold": 0}
+    assert json.loads(found[4].rule) == {"adaptive": "gradients", "patience": 3, "threshold": 0.5}
 
 
 def test_otherwise_is_what_eskd_does_at_that_epoch(condition):
@@ -68,7 +68,7 @@ def test_the_words_say_what_decides(condition):
     text = condition(**adaptive("validation", patience=2)).loss_text
     assert text.endswith("until validation error after a decay rises by 0 an epoch or more, "
                          "2 epochs long, then 1/0")  # fmt: skip
-    assert "cosine with that of labels is below 0, 3 epochs long" in condition(
+    assert "cosine with that of labels is below 0.5, 3 epochs long" in condition(
         **adaptive()).loss_text  # fmt: skip
 
 
