@@ -42,6 +42,7 @@ OTHER_START = {
     "mixup": 0.2,
     "cutmix": 1.0,
     "ema": 0.99,
+    "swa": 3,
     "stepper": "fused",
     "device": "cuda",
 }
@@ -52,6 +53,8 @@ OTHER_STEP = {
     "loss": '{"kd":{"temperature":2}}',
     "teacher": "u" * 64,
     "features": '{"at":{"weight":1000}}',
+    "rule": '{"adaptive":"gradients","patience":3,"threshold":0.5}',
+    "otherwise": EpochStep(0.1, 1.0),
 }
 
 

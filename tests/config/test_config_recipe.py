@@ -286,3 +286,20 @@ def test_a_compressed_cooldown_keeps_its_shape():
     short = recipe(epochs=100, schedule={"cooldown": 0.2}).compressed(0.5)
     assert short.epochs == 50
     assert short.rates().count(0.1) == 40
+
+
+# --- averages of the weights ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("swa", "begins"), [(0.75, 30), (12, 12), (39, 39)])
+def test_swa_begins_at_an_epoch_or_a_share(swa, begins):
+    found = recipe(epochs=40, swa=swa)
+    assert found.swa == begins
+    assert found.compressed(0.5).swa == min(begins / 2, 19) // 1
+    assert recipe(epochs=40).compressed(0.5).swa == 0
+
+
+def test_averages_that_cannot_be_are_refused():
+    refused({"epochs": 10, "swa": 10}, words="swa from epoch 10 on does not lie within the 10")
+    refused({"epochs": 10, "swa": 0.0}, words="swa from epoch 0 on")
+    refused({"epochs": 10, "swa": 0.5, "ema": 0.9}, words="two averages of the weights")

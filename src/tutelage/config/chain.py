@@ -50,6 +50,7 @@ class Start:
     mixup: float = 0.0
     cutmix: float = 0.0
     ema: float = 0.0
+    swa: int = 0
     stepper: str = "eager"
     device: str = "cpu"
 
@@ -96,8 +97,10 @@ class EpochStep:
             if self.features is not None:
                 form["features"] = self.features
             form["results_version"] = {name: RESULTS_VERSION[name] for name in _DISTILLING}
+        if self.rule is not None:
+            form["rule"] = self.rule
         if self.otherwise is not None:
-            form |= {"rule": self.rule, "otherwise": self.otherwise.form()}
+            form["otherwise"] = self.otherwise.form()
         return form
 
 

@@ -36,6 +36,7 @@ class Recipe:
     mixup: float = 0.0
     cutmix: float = 0.0
     ema: float = 0.0
+    swa: int = 0  # the epochs before it begins; 0: none
 
     @property
     def decays(self) -> list[int]:
@@ -84,7 +85,8 @@ class Recipe:
                 tail = resolve_duration(self.schedule.cooldown, self.epochs)
                 schedule = ScheduleConfig(cooldown=_round(how * tail))
         warmup = _round(self.warmup * epochs / self.epochs)
-        return replace(self, epochs=epochs, schedule=schedule, warmup=warmup)
+        swa = min(max(1, _round(self.swa * epochs / self.epochs)), epochs - 1) if self.swa else 0
+        return replace(self, epochs=epochs, schedule=schedule, warmup=warmup, swa=swa)
 
     def cooled_down(self, epoch: int) -> Recipe:
         """The same recipe with its rate held constant for `epoch` epochs, and a tenth of its own
@@ -172,7 +174,13 @@ def build_recipe(*layers: RecipeConfig | None) -> Recipe:
         mixup=values.mixup or 0.0,
         cutmix=values.cutmix or 0.0,
         ema=values.ema or 0.0,
+        swa=resolve_duration(values.swa or 0, epochs),
     )
+    if values.swa is not None and not 1 <= recipe.swa < epochs:
+        raise UserError(f"swa from epoch {recipe.swa} on does not lie within the {epochs} epochs.",
+                        fix="Write a fraction such as 0.75.")  # fmt: skip
+    if recipe.swa and recipe.ema:
+        raise UserError("ema and swa are two averages of the weights.", fix="Leave one out.")
     tail = schedule.cooldown
     if isinstance(tail, int) and tail > epochs:
         raise UserError(f"a cooldown of {tail} epochs exceeds the {epochs} of the recipe.",

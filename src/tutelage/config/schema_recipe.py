@@ -109,6 +109,11 @@ class RecipeConfig(Word):
         description="decay of the exponential moving average of the weights, which is then what "
         "is evaluated and kept; 0: none",
     )
+    swa: Duration | None = Field(
+        default=None,
+        description="from here on the equal average of the weights after every step is what is "
+        "evaluated and kept (SWA); needs a rate that stays high, such as a constant one",
+    )
 
     @model_validator(mode="before")
     @classmethod

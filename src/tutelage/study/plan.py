@@ -137,6 +137,7 @@ def _start(
         mixup=recipe.mixup,
         cutmix=recipe.cutmix,
         ema=recipe.ema,
+        swa=recipe.swa,
         stepper=_stepper(training, device),
         device=device,
     )
@@ -150,7 +151,8 @@ def _stepper(training: Training, device: str) -> str:
     its own way, and so it is part of a run's identity.
     """
     recipe = training.recipe
-    varied = recipe.mixup or recipe.cutmix or recipe.ema  # what changes with every step
+    averaged = recipe.ema or recipe.swa
+    varied = recipe.mixup or recipe.cutmix or averaged  # what changes with every step
     if training.attention is not None:  # which only one network at a time shows
         return "eager"
     if device.startswith("cuda"):  # where an adaptive stop may measure what no graph has recorded

@@ -35,7 +35,7 @@ class GraphedStepper:
     """
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, start: Start) -> None:
-        if start.mixup or start.cutmix or start.ema:
+        if start.mixup or start.cutmix or start.ema or start.swa:
             raise ValueError("a step with mixup, cutmix or an average of weights is not graphed")
         self._eager, self._optimizer = EagerStepper(model, optimizer, start), optimizer
         device = torch.device(start.device)

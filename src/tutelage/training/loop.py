@@ -86,6 +86,9 @@ def _train_alone(run: Run, stop: Callable[[], bool]) -> None:
             torch.manual_seed(derive_seed(start.stream_seed, "layers", epoch))
             stepper.begin(run.step, run.signal, updates=epoch * batches)
             figures = sum(stepper.step(batch).double() for batch in run.stream.epoch(epoch))
+            if trainee.average is not None:
+                images = (batch.images for batch in run.stream.epoch(epoch))
+                trainee.average.settle((epoch + 1) * batches, images)
         assert isinstance(figures, torch.Tensor), "a stream has at least one batch"
         row = _row(run, (figures / batches).tolist())
         run.end_epoch(row, _validated(run), time.perf_counter() - began)

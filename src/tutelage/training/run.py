@@ -55,7 +55,10 @@ class Run:
         self.stream = make_stream(start, world)
         model = build_model(start.model, world.shape, world.classes, start.init_seed)
         model.to(start.device)
-        average = WeightAverage(model, start.ema) if start.ema else None
+        average = None
+        if start.ema or start.swa:
+            since = start.swa * self.stream.batches_per_epoch if start.swa else None
+            average = WeightAverage(model, start.ema, since)
         graphed = start.stepper == "graphed"
         optimizer = build_optimizer(start.optimizer, model.parameters(), graphed=graphed)
         self.trainee = Trainee(model, optimizer, average)
