@@ -8,7 +8,7 @@ import pytest
 
 from tutelage.config.canonical import canonical
 from tutelage.config.load import validate
-from tutelage.config.schema_losses import METHODS, LossConfig
+from tutelage.config.schema_losses import FEATURE_METHODS, METHODS, LossConfig
 from tutelage.errors import UserError
 
 
@@ -144,6 +144,6 @@ def test_the_schema_knows_a_loss_by_its_name(parts):
     from tutelage.config.schema import StudyConfig
 
     schema = StudyConfig.model_json_schema()["$defs"]["LossConfig"]
-    assert {"enum": [*METHODS, "at"]} in schema["anyOf"]
+    assert {"enum": [*METHODS, *FEATURE_METHODS]} in schema["anyOf"]
     parts["conditions"]["kd"]["loss"] = "dist"
     assert validate(parts).conditions["kd"].loss == LossConfig.model_validate({"dist": {}})

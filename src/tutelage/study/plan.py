@@ -151,7 +151,7 @@ def _stepper(training: Training, device: str) -> str:
     """
     recipe = training.recipe
     varied = recipe.mixup or recipe.cutmix or recipe.ema  # what changes with every step
-    if training.attention is not None:  # which only one network at a time shows
+    if training.features:  # which only one network at a time shows
         return "eager"
     if device.startswith("cuda"):
         return "eager" if varied else "graphed"

@@ -76,7 +76,7 @@ def train(
 
 def _train_alone(run: Run, stop: Callable[[], bool]) -> None:
     start, trainee = run.trajectory.start, run.trainee
-    stepper = EagerStepper(trainee.model, trainee.optimizer, start, trainee.average)
+    stepper = EagerStepper(trainee.model, trainee.optimizer, start, trainee.average, trainee.losses)
     while not run.is_over:
         began, epoch = time.perf_counter(), trainee.epoch
         batches = run.stream.batches_per_epoch
@@ -216,7 +216,7 @@ def _row(run: Run, figures: list[float]) -> dict[str, Any]:
         "kd": kd if taught else None,
         "train_error": percent * errors,
         "agreement": percent * agreements if taught else None,
-        **({"at": features[0]} if features else {}),
+        **dict(zip(run.step.feature_losses, features, strict=True)),
     }
 
 
