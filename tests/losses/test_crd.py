@@ -37,8 +37,8 @@ def reference(loss, student, teacher, index, negatives):
             [math.exp(row @ memory[place] / loss.temperature) for place in (own, *others)]
             for row, own, others in zip(anchor, index, negatives, strict=True)
         ])  # fmt: skip
-        z = z or images * likeness.mean()
-        h = likeness / z / (likeness / z + k / images)
+        p = likeness / (z or images * likeness.mean())
+        h = p / (p + k / images)
         total -= (np.log(h[:, 0]) + np.log(1 - h[:, 1:]).sum(1)).mean()
     for anchor, memory in zip(anchors, memories, strict=True):
         memory[index] = unit(loss.momentum * memory[index] + (1 - loss.momentum) * anchor)
