@@ -134,12 +134,12 @@ def test_crd_cannot_draw_negatives_there_and_would_draw_the_positive():
     assert 7 not in ours.draw(torch.tensor([7]))
 
 
-def test_fitnets_is_its_mse_of_a_convolution():
+def test_fitnets_is_its_mse_of_a_convolution_with_batchnorm():
     torch.manual_seed(0)
-    loss, convolution = FitNets(3, 5), nn.Conv2d(3, 5, 1)
+    loss = FitNets(3, 5)
+    regressor = nn.Sequential(nn.Conv2d(3, 5, 1, bias=False), nn.BatchNorm2d(5))
     with torch.no_grad():
-        convolution.weight.copy_(loss.weight[:, :, None, None])
-        convolution.bias.copy_(loss.bias)
+        regressor[0].weight.copy_(loss.weight[:, :, None, None])
     student, teacher = torch.randn(2, 3, 4, 4), torch.randn(2, 5, 4, 4)
     place = {"io": "output", "module_path": "m"}
     wrapped = mid_level.SimpleLossWrapper(
@@ -148,7 +148,7 @@ def test_fitnets_is_its_mse_of_a_convolution():
         target=place | {"is_from_teacher": True},
     )
     torch.testing.assert_close(
-        loss(student, teacher), theirs_wrapped(wrapped, convolution(student), teacher)
+        loss(student, teacher), theirs_wrapped(wrapped, regressor(student), teacher)
     )
 
 
