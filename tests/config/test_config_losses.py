@@ -8,7 +8,7 @@ import pytest
 
 from tutelage.config.canonical import canonical
 from tutelage.config.load import validate
-from tutelage.config.schema_losses import METHODS, LossConfig
+from tutelage.config.schema_losses import FEATURE_METHODS, METHODS, LossConfig
 from tutelage.errors import UserError
 
 
@@ -144,6 +144,51 @@ def test_the_schema_knows_a_loss_by_its_name(parts):
     from tutelage.config.schema import StudyConfig
 
     schema = StudyConfig.model_json_schema()["$defs"]["LossConfig"]
-    assert {"enum": [*METHODS, "at"]} in schema["anyOf"]
+    assert {"enum": [*METHODS, *FEATURE_METHODS]} in schema["anyOf"]
     parts["conditions"]["kd"]["loss"] = "dist"
     assert validate(parts).conditions["kd"].loss == LossConfig.model_validate({"dist": {}})
+
+
+@pytest.mark.parametrize(
+    ("loss", "weight", "form"),
+    [
+        ("fitnets", 100.0, {}),
+        ("sp", 3000.0, {}),
+        ("rkd", 1.0, {"distance_weight": 25, "angle_weight": 50}),
+        ("crd", 0.8, {"dimensions": 128, "temperature": 0.07, "momentum": 0.5}),
+        ("at", 1000.0, {}),
+    ],
+)
+def test_a_loss_of_features_has_its_weight_beside_one_for_labels(expanded, loss, weight, form):
+    steps = taught(expanded, loss=loss).steps("t")
+    assert {step.features for step in steps} == {canonical({loss: form | {"weight": weight}})}
+    assert {(step.ce_weight, step.kd_weight, step.loss) for step in steps} == {(1.0, 0.0, None)}
+    assert steps[0].feature_losses == (loss,)
+
+
+def test_losses_of_features_go_together_and_each_weight_moves_by_itself(expanded):
+    training = taught(
+        expanded, epochs=4, loss={"kd": {}, "sp": {}, "crd": {"negatives": 9}}, sp_weight=8.0,
+        decay="linear", distill_until=4, after={"crd_weight": 0.4},
+    )  # fmt: skip
+    steps = training.steps("t")
+    forms = [json.loads(step.features) for step in steps]
+    assert [form["sp"]["weight"] for form in forms] == [8, 6, 4, 2]
+    assert [form["crd"]["weight"] for form in forms] == pytest.approx([0.8, 0.7, 0.6, 0.5])
+    assert {form["crd"]["negatives"] for form in forms} == {9}
+    assert {step.feature_losses for step in steps} == {("crd", "sp")}
+    assert training.loss_text == (
+        "KD, temperature 4, and SP and CRD negatives 9, weights 0.1/0.9/8/0.8 until epoch 4, "
+        "falling linearly to 1/0/0/0.4"
+    )
+    assert list(training.features) == ["sp", "crd"]
+    assert taught(expanded, loss={"kd": {}, "sp": {}}, sp_weight=0.0).features == {}
+
+
+def test_weights_that_are_new_are_not_written_down_where_they_are_nothing():
+    from tutelage.config.schema import Weights
+
+    first = {"ce_weight": 1.0, "kd_weight": 0.0, "at_weight": 0.0}
+    assert Weights().model_dump() == first
+    assert Weights(sp_weight=2.0).model_dump(mode="json") == first | {"sp_weight": 2.0}
+    assert Weights.model_validate(Weights(crd_weight=2.0).model_dump()) == Weights(crd_weight=2.0)

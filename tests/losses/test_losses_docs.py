@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch.nn import functional as F
 
-from tutelage.config.schema_losses import METHODS, LossConfig
+from tutelage.config.schema_losses import FEATURE_METHODS, METHODS, LossConfig
 from tutelage.losses import dkd
 
 PAGE = (Path(__file__).parents[2] / "docs" / "losses.md").read_text(encoding="utf-8")
@@ -44,6 +44,7 @@ def test_the_example_with_features_runs_as_it_stands():
     names = {}
     exec(compile(code, "docs/losses.md", "exec"), names)
     assert 0 < names["loss"].item() < 1000
+    assert all(parameter.grad.abs().sum() > 0 for parameter in names["hint"].parameters())
     assert all(parameter.grad.abs().sum() > 0 for parameter in names["student"].parameters())
     assert all(parameter.grad is None for parameter in names["teacher"].parameters())
 
@@ -69,3 +70,21 @@ def test_its_table_tells_the_defaults():
     assert "twelfth" in told["dkd"]
     assert METHODS["dkd"].kd_warmup == pytest.approx(1 / 12)
     assert f"until {METHODS['annealing'].distill_until:g}" in told["annealing"]
+
+
+def test_its_table_tells_the_defaults_of_losses_of_features():
+    reads = {"ends": "ends of all stages", "middle": "end of the middle stage",
+             "last": "end of the last stage", "embedding": "input of the last layer"}  # fmt: skip
+    told = []
+    for line in PAGE.splitlines():
+        name = re.match(r"\| (\w+)(?=:| \|)", line)
+        if name is None or name[1] not in FEATURE_METHODS:
+            continue
+        written, _, _, weight, where = line.strip("| ").split(" | ")
+        method = FEATURE_METHODS[name[1]]
+        assert weight == f"`{name[1]}_weight` {method.weight:g}"
+        assert where == reads[method.reads]
+        config = LossConfig.model_validate(yaml.safe_load(written))
+        assert config == LossConfig.model_validate(name[1])  # what it spells out is the default
+        told.append(name[1])
+    assert told == list(FEATURE_METHODS)

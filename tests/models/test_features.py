@@ -8,7 +8,7 @@ from torch import nn
 
 from tutelage.errors import UserError
 from tutelage.models.build import build_model
-from tutelage.models.features import Features, stage_ends
+from tutelage.models.features import Features, check_pair, stage_ends, usual_paths
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,79 @@ def test_what_cannot_be_read_is_told():
             features.take()
     with pytest.raises(UserError, match="where the stages of Sequential end"):
         stage_ends(changed)
+
+
+@pytest.mark.parametrize(
+    "name", ["plain-4-8-12", "wrn-10-1", "resnet-8", "densenet-bc-10-4", "vgg-8"]
+)
+def test_the_embedding_of_every_family_is_what_its_last_linear_layer_takes(name):
+    torch.manual_seed(0)
+    model, images = build_model(name, (16, 16, 3), 10, seed=0), torch.randn(2, 3, 16, 16)
+    (path,) = usual_paths(model, "embedding")
+    with Features(model, [path, "head"]) as features:
+        expected = model(images)
+        embedding, logits = features.take()
+        assert torch.equal(logits, expected)
+        torch.testing.assert_close(
+            nn.functional.linear(embedding, model.head.weight, model.head.bias), expected
+        )
+        assert embedding.dim() == 2
+    assert not model.head._forward_pre_hooks
+    linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
+    assert linear == ["head"]
+
+
+@pytest.mark.parametrize(
+    ("name", "middle", "last"),
+    [
+        ("plain-4", "stages.0", "stages.0"),
+        ("plain-4-8", "stages.1", "stages.1"),
+        ("wrn-10-1", "groups.1", "groups.2"),
+        ("densenet-bc-10-4", "blocks.2", "blocks.4"),
+        ("vgg-8", "stages.2", "stages.4"),
+    ],
+)
+def test_where_losses_read_unless_told(name, middle, last):
+    model = build_model(name, (16, 16, 3), 10, seed=0)
+    assert usual_paths(model, "ends") == stage_ends(model)
+    assert usual_paths(model, "middle") == (middle,)
+    assert usual_paths(model, "last") == (last,)
+
+
+def test_an_input_that_cannot_be_read_is_told():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.last = nn.Identity(), nn.ReLU(inplace=True)
+
+        def forward(self, images):
+            return self.last(self.inner([images])[0])
+
+    model = Odd()
+    with Features(model, ["inner:input"]), pytest.raises(UserError, match="takes no tensor but a"):
+        model(torch.ones(1))
+    with Features(model, ["last:input"]) as features:
+        model(torch.ones(1))
+        with pytest.raises(UserError, match="last:input: its input is overwritten"):
+            features.take()
+    with pytest.raises(UserError, match=r"unknown module 'lost'"):
+        Features(model, ["lost:input"])
+    with pytest.raises(UserError, match="where Odd has its embedding is not known"):
+        usual_paths(model, "embedding")
+
+
+def test_a_pair_is_checked_by_what_the_loss_takes():
+    student, teacher = (build_model(name, (8, 8, 1), 10, 0) for name in ("plain-4", "plain-6"))
+    images = torch.zeros(2, 1, 8, 8)
+    check_pair(student, teacher, images, reads="embedding", maps=False)
+    check_pair(student, teacher, images, ["stages"], ["head:input"], maps=False)
+    with pytest.raises(UserError, match=r"teacher: head:input: takes \[2, 6\], no maps \[batch"):
+        check_pair(student, teacher, images, ["stages"], ["head:input"])
+
+    class Flat(nn.Module):
+        def forward(self, images):
+            return images.flatten()
+
+    other = nn.Sequential(Flat())
+    with pytest.raises(UserError, match=r"teacher: 0: gives \[128\] for 2 images, no features"):
+        check_pair(student, other, images, ["stages"], ["0"], maps=False)

@@ -20,7 +20,7 @@ from tutelage.training.stepper import EagerStepper
 
 AT = canonical({"at": {"weight": 100.0}})
 KD = canonical({"kd": {"temperature": 4}})
-ENDS = ("groups.0", "groups.1", "groups.2")
+ENDS = {"at": ("groups.0", "groups.1", "groups.2")}
 
 
 @pytest.fixture(autouse=True)
@@ -159,12 +159,12 @@ def test_bf16_and_a_factor_on_the_logits():
     logits, maps = signal.heard(batch())
     scaled, same = ScaledSignal(signal, 2.5).heard(batch())
     assert torch.equal(scaled, logits * 2.5)
-    assert all(torch.equal(one, other) for one, other in zip(maps, same, strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(maps["at"], same["at"], strict=True))
 
 
 def test_modules_can_be_named():
     form = canonical({"at": {"weight": 1.0, "student": ["groups.2", "stem"], "teacher": []}})
-    paths = ("groups.2", "stem")
+    paths = {"at": ("groups.2", "stem")}
     _, figures = trained(EpochStep(0.1, 1.0, 0.0, None, "t", form),
                          FeatureSignal(teacher(), paths), steps=1)  # fmt: skip
     own, other = student().train(), teacher().eval()

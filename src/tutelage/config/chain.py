@@ -10,6 +10,7 @@ The spec id of a run is the id of its last state.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -70,8 +71,8 @@ class EpochStep:
     """What one epoch does: all that may change from one epoch to the next.
 
     `loss` is the distillation loss in canonical form, None where `kd_weight` is 0, because nothing
-    is then computed; `features` is that of features, with its weight; `teacher` the identity of the
-    reference that is taught from, None where nobody is. Where there is a `rule` (see
+    is then computed; `features` are those of features, with their weights; `teacher` the identity
+    of the reference that is taught from, None where nobody is. Where there is a `rule` (see
     AdaptiveConfig.form) that what came before has met, the epoch does `otherwise` instead.
     """
 
@@ -88,6 +89,11 @@ class EpochStep:
     def distils(self) -> bool:
         """Whether a teacher is asked at all."""
         return self.kd_weight > 0.0 or self.features is not None
+
+    @property
+    def feature_losses(self) -> tuple[str, ...]:
+        """The names of the losses of features, in the order of `features`."""
+        return tuple(json.loads(self.features)) if self.features is not None else ()
 
     def form(self) -> dict[str, Any]:
         """The canonical form; what is absent is left out."""

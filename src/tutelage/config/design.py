@@ -14,7 +14,7 @@ from tutelage.config.canonical import canonical
 from tutelage.config.chain import EpochStep
 from tutelage.config.recipe import Recipe
 from tutelage.config.schema import AdaptiveConfig, LossConfig, Weights
-from tutelage.config.schema_losses import AtConfig
+from tutelage.config.schema_losses import FeatureConfig
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,19 @@ class Training:
         return tuple(steps)
 
     @property
-    def attention(self) -> AtConfig | None:
-        """Which features some epoch compares with the teacher's, if any does."""
-        weighs = self.weights.at_weight > 0 or self.after.at_weight > 0
-        return self.loss.at if self.loss is not None and weighs else None
+    def features(self) -> dict[str, FeatureConfig]:
+        """The losses of features of which some epoch makes use, by name."""
+        first, then = self.weights.of_features, self.after.of_features
+        losses = self.loss.of_features if self.loss is not None else {}
+        return {name: how for name, how in losses.items() if first[name] > 0 or then[name] > 0}
 
     def _step(self, epoch: int, rate: float, weights: Weights, teacher: str | None) -> EpochStep:
         loss = features = None
         if self.loss is not None and weights.kd_weight > 0:
             loss = canonical(self.loss.form(epoch, self.until))
-        if self.loss is not None and (form := self.loss.features(weights.at_weight)) is not None:
-            features = canonical(form)
+        if self.loss is not None:
+            form = self.loss.features(weights.of_features)
+            features = canonical(form) if form is not None else None
         taught = teacher if loss or features else None
         return EpochStep(rate, weights.ce_weight, weights.kd_weight, loss, taught, features)
 
@@ -111,10 +113,12 @@ class Training:
                 yield self.after
             elif self.decay == "linear":
                 done = epoch / self.until
+                pairs = {
+                    key: (getattr(self.weights, key), getattr(self.after, key))
+                    for key in Weights.model_fields
+                }
                 yield Weights(
-                    ce_weight=(1 - done) * self.weights.ce_weight + done * self.after.ce_weight,
-                    kd_weight=(1 - done) * self.weights.kd_weight + done * self.after.kd_weight,
-                    at_weight=(1 - done) * self.weights.at_weight + done * self.after.at_weight,
+                    **{key: (1 - done) * begin + done * end for key, (begin, end) in pairs.items()}
                 )
             else:
                 yield self.weights
@@ -139,7 +143,7 @@ class Training:
         assert self.loss is not None, "labels alone have no weights to tell"
         told = [weights.ce_weight]
         told += [weights.kd_weight] if self.loss.name else []
-        told += [weights.at_weight] if self.loss.at else []
+        told += [weights.of_features[name] for name in self.loss.of_features]
         return "/".join(f"{weight:g}" for weight in told)
 
 

@@ -24,10 +24,14 @@ from tutelage.config.schema import (
     TeacherConfig,
     Weights,
 )
+from tutelage.config.schema_losses import FEATURE_METHODS
 from tutelage.errors import UserError, unknown
 
 # Keys of whoever has a teacher.
-_TAUGHT = ("loss", "kd_weight", "at_weight", "kd_warmup", "distill_until", "decay", "after")
+_FEATURE_WEIGHTS = tuple(f"{name}_weight" for name in FEATURE_METHODS)
+_TAUGHT = (
+    "loss", "kd_weight", *_FEATURE_WEIGHTS, "kd_warmup", "distill_until", "decay", "after",
+)  # fmt: skip
 MOST_RUNS, MOST_EPOCHS = 100_000, 5_000_000  # of a study; its plan is kept in memory
 
 
@@ -218,11 +222,14 @@ def _training(
     weights = Weights(
         ce_weight=method.ce_weight if config.ce_weight is None else config.ce_weight,
         kd_weight=method.kd_weight if config.kd_weight is None else config.kd_weight,
-        at_weight=method.at_weight if config.at_weight is None else config.at_weight,
+        **_feature_weights(loss, config),
     )
     after = config.after or Weights()
     for key, pair in (("kd_weight", weights), ("after", after)):
         _check_weights(loss, pair, f"{where}.{key}")
+    if loss.crd is not None and (recipe.mixup or recipe.cutmix):
+        raise UserError("contrasts single images, and mixup and cutmix mix them.",
+                        where=f"{where}.loss.crd", fix="Leave out one of both.")  # fmt: skip
     return Training(
         name, group, model, recipe, teacher, loss, weights, until, config.decay or "none", after,
         min(warmup, until), adaptive, watched_from,
@@ -255,9 +262,20 @@ def _check_adaptive(
         raise UserError(problem, where=where, fix="Name the epoch at which to stop instead.")
 
 
+def _feature_weights(loss: LossConfig, config: TeacherConfig | ConditionConfig) -> dict[str, float]:
+    """The weights of losses of features by their keys: what is set, or what their authors use."""
+    usual = {name: FEATURE_METHODS[name].weight for name in loss.of_features}
+    given = {name: getattr(config, f"{name}_weight") for name in FEATURE_METHODS}
+    return {
+        f"{name}_weight": usual.get(name, 0.0) if weight is None else weight
+        for name, weight in given.items()
+    }
+
+
 def _check_weights(loss: LossConfig, weights: Weights, where: str) -> None:
     """Raises UserError where nothing is learned, or a weight is that of no loss."""
-    if weights.ce_weight == weights.kd_weight == weights.at_weight == 0:
+    features = weights.of_features
+    if weights.ce_weight == weights.kd_weight == 0 and not any(features.values()):
         raise UserError("both weights are 0: nothing is learned.", where=where)
     if weights.kd_weight > 0 and loss.name is None:
         raise UserError(
@@ -265,12 +283,13 @@ def _check_weights(loss: LossConfig, weights: Weights, where: str) -> None:
             where=where,
             fix="Add one to `loss`, such as `kd: {}`, or leave the weight out.",
         )
-    if weights.at_weight > 0 and loss.at is None:
-        raise UserError(
-            "at_weight is that of attention transfer, which is not named.",
-            where=where,
-            fix="Add `at: {}` to `loss`, or leave the weight out.",
-        )
+    for name, weight in features.items():
+        if weight > 0 and name not in loss.of_features:
+            raise UserError(
+                f"{name}_weight is that of {FEATURE_METHODS[name].words}, which is not named.",
+                where=where,
+                fix=f"Add `{name}: {{}}` to `loss`, or leave the weight out.",
+            )
 
 
 def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, Training]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from tutelage.config.fields import (
     Count,
@@ -24,7 +24,7 @@ from tutelage.config.fields import (
 from tutelage.config.schema_adaptive import AdaptiveConfig
 from tutelage.config.schema_claims import CLAIM_KINDS, ClaimConfig, ClaimsConfig, TrendConfig
 from tutelage.config.schema_data import DataConfig, TransformViews
-from tutelage.config.schema_losses import LossConfig
+from tutelage.config.schema_losses import FEATURE_METHODS, LossConfig
 from tutelage.config.schema_recipe import (
     AdamW,
     OptimizerConfig,
@@ -59,12 +59,30 @@ __all__ = [
 ]
 
 
+_FIRST = ("ce_weight", "kd_weight", "at_weight")
+
+
 class Weights(Strict):
-    """Weights of the terms of the loss: labels, the teacher's logits, its features."""
+    """Weights of the terms of the loss: labels, the teacher's logits, and by the name of the loss
+    its features."""
 
     ce_weight: Weight = 1.0
     kd_weight: Weight = 0.0
     at_weight: Weight = 0.0
+    fitnets_weight: Weight = 0.0
+    sp_weight: Weight = 0.0
+    rkd_weight: Weight = 0.0
+    crd_weight: Weight = 0.0
+
+    @property
+    def of_features(self) -> dict[str, float]:
+        """The weights of the losses of features, by name."""
+        return {name: getattr(self, f"{name}_weight") for name in FEATURE_METHODS}
+
+    @model_serializer(mode="wrap")
+    def _as_it_was(self, handler: SerializerFunctionWrapHandler) -> dict[str, float]:
+        # The ids of studies from before these were there stay as they are.
+        return {key: value for key, value in handler(self).items() if value or key in _FIRST}
 
 
 class _Taught(Strict):
@@ -78,6 +96,10 @@ class _Taught(Strict):
         default=None, description="default: that of the loss, 0.9 with kd"
     )
     at_weight: Weight | None = Field(default=None, description="default: 1000 with at")
+    fitnets_weight: Weight | None = Field(default=None, description="default: 100 with fitnets")
+    sp_weight: Weight | None = Field(default=None, description="default: 3000 with sp")
+    rkd_weight: Weight | None = Field(default=None, description="default: 1 with rkd")
+    crd_weight: Weight | None = Field(default=None, description="default: 0.8 with crd")
     kd_warmup: Duration | None = Field(
         default=None,
         description="epochs over which kd_weight rises linearly; default 0, with dkd "

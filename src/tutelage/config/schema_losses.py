@@ -5,7 +5,8 @@ Weights that a condition does not set are those of the method's authors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
@@ -48,19 +49,64 @@ class AnnealingConfig(Strict):
     steps: Annotated[Count, Field(le=1000)] = 10
 
 
-class AtConfig(Strict):
+class FeatureConfig(Strict):
+    """Where a loss reads student and teacher: modules by their paths (`head:input` is the input of
+    the module `head`), in pairs. What is left out is where its authors read."""
+
+    student: Paths | None = Field(default=None, description="modules; default: those of the loss")
+    teacher: Paths | None = Field(default=None, description="as many modules of the teacher")
+
+
+class AtConfig(FeatureConfig):
     """Attention transfer: where student and teacher look, at the ends of their stages."""
 
-    student: Paths | None = Field(default=None, description="modules; default: ends of its stages")
-    teacher: Paths | None = Field(default=None, description="as many modules of the teacher")
+
+class FitNetsConfig(FeatureConfig):
+    """FitNets: the teacher's maps from a linear layer on the student's, at the middle stage's end,
+    trained together."""
+
+
+class SpConfig(FeatureConfig):
+    """Similarity-preserving: which images of a batch are alike to them, at the last stage's end."""
+
+
+class RkdConfig(FeatureConfig):
+    """Relational KD: distances and angles between the images of a batch, before the last layer."""
+
+    distance_weight: Weight = 25.0
+    angle_weight: Weight = 50.0
+
+    @model_validator(mode="after")
+    def _some(self) -> RkdConfig:
+        if self.distance_weight == self.angle_weight == 0:
+            raise ValueError("distance_weight and angle_weight are both 0: nothing is compared")
+        return self
+
+
+class CrdConfig(FeatureConfig):
+    """CRD: an image's own embedding by the teacher told from those of images of other classes, with
+    a memory of the training set; before the last layer."""
+
+    student: Annotated[Paths, Field(max_length=1)] | None = Field(
+        default=None, description="one module; default: the input of the last layer"
+    )
+    teacher: Annotated[Paths, Field(max_length=1)] | None = Field(
+        default=None, description="one module of the teacher"
+    )
+    dimensions: Annotated[Count, Field(le=65536)] = 128
+    negatives: Count | None = Field(
+        default=None, description="at most so many; default 16384, or what there are"
+    )
+    temperature: Positive = 0.07
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
 
 
 @dataclass(frozen=True)
 class Method:
     """What the authors of a loss use, where a condition says nothing else.
 
-    Weights of the cross-entropy, of the loss of logits and of that of features; the share of the
-    schedule during which the second rises, and the share after which labels are left alone.
+    Weights of the cross-entropy and of the loss of logits; the share of the schedule during which
+    the second rises, and the share after which labels are left alone.
     """
 
     title: str
@@ -68,7 +114,18 @@ class Method:
     kd_weight: float = 0.0
     kd_warmup: float = 0.0
     distill_until: float = 1.0
-    at_weight: float = 0.0
+
+
+@dataclass(frozen=True)
+class FeatureMethod:
+    """What the authors of a loss of features use: its weight, beside 1 for the cross-entropy, and
+    what it `reads` (see `models.features.usual_paths`); `maps` where it takes nothing but maps."""
+
+    title: str
+    words: str
+    weight: float
+    reads: str
+    maps: bool = False
 
 
 METHODS = {
@@ -79,12 +136,20 @@ METHODS = {
     # Its authors train longer after the annealing than before on some tasks and shorter on others.
     "annealing": Method("Annealing-KD", 0.0, 1.0, distill_until=0.8),
 }
-FEATURE_METHODS = {"at": Method("AT", 1.0, at_weight=1000.0)}
+# Their weights are those of their authors, or of Tian et al. (arXiv 1910.10699), who ran them all.
+FEATURE_METHODS = {
+    "at": FeatureMethod("AT", "attention transfer", 1000.0, "ends", maps=True),
+    "fitnets": FeatureMethod("FitNets", "FitNets", 100.0, "middle", maps=True),
+    "sp": FeatureMethod("SP", "similarity-preserving distillation", 3000.0, "last"),
+    "rkd": FeatureMethod("RKD", "relational distillation", 1.0, "embedding"),
+    "crd": FeatureMethod("CRD", "contrastive distillation", 0.8, "embedding"),
+}
+_FEATURES_ALONE = Method("features", 1.0)
 _STANDARDISED_KD = Method("KD", 0.1, 9.0)
 
 
 class LossConfig(Word):
-    """What a student learns from its teacher: one loss of logits, one of features, or both, named
+    """What a student learns from its teacher: one loss of logits, any of features, or both, named
     by their keys; or a name alone, for its defaults."""
 
     _word: ClassVar = {"enum": [*METHODS, *FEATURE_METHODS]}
@@ -95,6 +160,10 @@ class LossConfig(Word):
     dkd: DkdConfig | None = None
     annealing: AnnealingConfig | None = None
     at: AtConfig | None = None
+    fitnets: FitNetsConfig | None = None
+    sp: SpConfig | None = None
+    rkd: RkdConfig | None = None
+    crd: CrdConfig | None = None
     standardise: bool = Field(
         default=False, description="standardise the logits of both, image by image, before"
     )
@@ -110,7 +179,7 @@ class LossConfig(Word):
 
     @model_validator(mode="after")
     def _single(self) -> LossConfig:
-        if self.at is None or any(getattr(self, name) is not None for name in METHODS):
+        if not self.of_features or any(getattr(self, name) is not None for name in METHODS):
             one_of(self, tuple(METHODS), "loss")
         elif self.standardise:
             raise ValueError("standardise is for a loss of logits, and there is none")
@@ -122,20 +191,27 @@ class LossConfig(Word):
         return next((name for name in METHODS if getattr(self, name) is not None), None)
 
     @property
-    def method(self) -> Method:
-        """What its authors use with it; with two losses, what those of the one of logits do, and
-        the weight of the other."""
-        if self.name is None:
-            return FEATURE_METHODS["at"]
-        method = _STANDARDISED_KD if self.standardise and self.kd else METHODS[self.name]
-        features = FEATURE_METHODS["at"].at_weight if self.at else 0.0
-        return replace(method, at_weight=features)
+    def of_features(self) -> dict[str, FeatureConfig]:
+        """The losses of features, by name."""
+        given = {name: getattr(self, name) for name in FEATURE_METHODS}
+        return {name: options for name, options in given.items() if options is not None}
 
-    def features(self, weight: float) -> dict[str, Any] | None:
-        """What an epoch does with features, in canonical form; None for nothing."""
-        if self.at is None or weight == 0:
-            return None
-        return {"at": self.at.model_dump(exclude_none=True) | {"weight": weight}}
+    @property
+    def method(self) -> Method:
+        """What its authors use with it; with several losses, what those of the one of logits do."""
+        if self.name is None:
+            return _FEATURES_ALONE
+        return _STANDARDISED_KD if self.standardise and self.kd else METHODS[self.name]
+
+    def features(self, weights: Mapping[str, float]) -> dict[str, Any] | None:
+        """What an epoch does with features, in canonical form, given the weight of each loss of
+        them by name; None for nothing."""
+        form = {
+            name: options.model_dump(exclude_none=True) | {"weight": weights[name]}
+            for name, options in self.of_features.items()
+            if weights[name] > 0
+        }
+        return form or None
 
     def form(self, epoch: int, until: int) -> dict[str, Any] | None:
         """What an epoch does with logits, in canonical form; `until` are the epochs that distil."""
@@ -149,12 +225,22 @@ class LossConfig(Word):
 
     def text(self) -> str:
         """The loss in words, without weights."""
+        features = " and ".join(
+            _feature_text(name, options) for name, options in self.of_features.items()
+        )
         if self.name is None:
-            return FEATURE_METHODS["at"].title
+            return features
         options = getattr(self, self.name).model_dump()
         words = [METHODS[self.name].title] + [
             f"{option.replace('_', ' ').replace('non target', 'non-target')} {value:g}"
             for option, value in options.items()
         ]
         logits = ("standardised " if self.standardise else "") + ", ".join(words)
-        return f"{logits}, and {FEATURE_METHODS['at'].title}" if self.at else logits
+        return f"{logits}, and {features}" if features else logits
+
+
+def _feature_text(name: str, options: FeatureConfig) -> str:
+    """A loss of features in words: its title, and what differs from its defaults but modules."""
+    given = options.model_dump(exclude_defaults=True, exclude={"student", "teacher"})
+    words = (f" {option.replace('_', ' ')} {value:g}" for option, value in given.items())
+    return FEATURE_METHODS[name].title + ",".join(words)

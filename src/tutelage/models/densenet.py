@@ -32,6 +32,7 @@ class DenseNet(nn.Module):
             width += layers * growth
         self.norm = nn.BatchNorm2d(width)
         self.head = Head(width, classes)
+        self.embedding = "head:input"
         self.stage_ends = ("blocks.0", "blocks.2", "blocks.4")  # the others are transitions
 
     def forward(self, images: Tensor) -> Tensor:

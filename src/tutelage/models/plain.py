@@ -26,6 +26,7 @@ class PlainNet(nn.Module):
             )
         )
         self.head = Head(widths[-1], classes)
+        self.embedding = "head:input"
         self.stage_ends = tuple(f"stages.{index}" for index in range(len(self.stages)))
 
     def forward(self, images: Tensor) -> Tensor:

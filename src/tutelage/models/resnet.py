@@ -32,6 +32,7 @@ class ResNet(nn.Module):
             _stage(widths[1], widths[2], blocks, stride=2),
         )
         self.head = nn.Linear(widths[2], classes)
+        self.embedding = "head:input"
         self.stage_ends = ("stages.0", "stages.1", "stages.2")
 
     def forward(self, images: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ class VGG(nn.Module):
             )
         )
         self.head = nn.Linear(_WIDTHS[-1], classes)
+        self.embedding = "head:input"
         self.stage_ends = tuple(f"stages.{index}" for index in range(len(self.stages)))
 
     def forward(self, images: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ class WideResNet(nn.Module):
         )
         self.norm = nn.BatchNorm2d(widths[2])
         self.head = nn.Linear(widths[2], classes)
+        self.embedding = "head:input"
         self.stage_ends = (
             "groups.0",
             "groups.1",

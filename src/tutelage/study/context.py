@@ -22,7 +22,7 @@ from tutelage.config.design import Expanded, Reference, ScaledRef, Training
 from tutelage.config.expand import expand
 from tutelage.config.load import validate
 from tutelage.config.schema import DataConfig, StudyConfig
-from tutelage.config.schema_losses import AtConfig
+from tutelage.config.schema_losses import FEATURE_METHODS
 from tutelage.data.sources import load_source
 from tutelage.data.world import World, make_world
 from tutelage.errors import UserError, unknown
@@ -275,13 +275,11 @@ def _check_stream(config: StudyConfig, world: World) -> None:
                 where=f"recipe.batch_size of {training.name}",
                 fix="Lower it, or take more images (data.train).",
             )
-        if training.attention is not None:
-            _check_features(training, training.attention, expanded, world)
+        if training.features:
+            _check_features(training, expanded, world)
 
 
-def _check_features(
-    training: Training, attention: AtConfig, expanded: Expanded, world: World
-) -> None:
+def _check_features(training: Training, expanded: Expanded, world: World) -> None:
     """Raises UserError where the features of student and teacher cannot be compared."""
     import torch
 
@@ -292,11 +290,17 @@ def _check_features(
     student, other = (new_model(t.model, world.shape, world.classes) for t in (training, teacher))
     height, width, channels = world.shape
     images = torch.zeros(2, channels, height, width)
-    try:
-        check_pair(student, other, images, attention.student, attention.teacher)
-    except UserError as error:
-        where = f"loss.at of {training.name}" + (f", {error.where}" if error.where else "")
-        raise UserError(error.what, where=where, fix=error.fix) from None
+    for name, options in training.features.items():
+        method = FEATURE_METHODS[name]
+        try:
+            check_pair(student, other, images, options.student, options.teacher,
+                       reads=method.reads, maps=method.maps)  # fmt: skip
+        except UserError as error:
+            where = f"loss.{name} of {training.name}" + (f", {error.where}" if error.where else "")
+            raise UserError(error.what, where=where, fix=error.fix) from None
+    if "crd" in training.features and len(set(world.train.labels.tolist())) < 2:
+        raise UserError("contrasts images of different classes, and all training images are of "
+                        "one.", where=f"loss.crd of {training.name}")  # fmt: skip
 
 
 @lru_cache(maxsize=1)

@@ -14,13 +14,14 @@ import torch
 
 from tutelage.config.canonical import digest
 from tutelage.config.design import Reference, ScaledRef
+from tutelage.config.schema_losses import FEATURE_METHODS
 from tutelage.data.views import Views, parse_views
 from tutelage.data.world import World
 from tutelage.errors import StorageError, UserError
 from tutelage.evaluation.metrics import class_errors, metrics
 from tutelage.evaluation.mimicry import mimicry
 from tutelage.models.build import build_model
-from tutelage.models.features import stage_ends
+from tutelage.models.features import usual_paths
 from tutelage.models.predict import logits_of
 from tutelage.provenance import provenance
 from tutelage.store import Record
@@ -164,8 +165,11 @@ def _signal(context: Context, teacher: Resolved, node: Node, world: World) -> Si
     start, bank = node.start, Bank(context.store)
     model = _load(context, teacher.model, teacher.weights, world).to(start.device)
     precision = start.teacher_precision
-    if (attention := node.training.attention) is not None:
-        paths = attention.teacher or stage_ends(model)
+    if features := node.training.features:
+        paths = {
+            name: options.teacher or usual_paths(model, FEATURE_METHODS[name].reads)
+            for name, options in features.items()
+        }
         return ScaledSignal(FeatureSignal(model, paths, precision), teacher.factor)
     signal: LiveSignal | TableSignal | EpochSignal = LiveSignal(model, precision)
     how, views = Hearings(context).of(node).how, parse_views(start.views)

@@ -44,7 +44,7 @@ class Hearings:
         beside = sum(other.start.stream_seed == node.start.stream_seed for other in alike)
         how = cheapest(count, data["train"], data["classes"], epochs=epochs, seeds=seeds,
                        listeners=beside)  # fmt: skip
-        if node.training.attention is not None:  # which are too many to keep
+        if node.training.features:  # which are too many to keep
             how = "live"
         passes = {"table": count or 0, "epochs": epochs * seeds, "live": epochs * len(alike)}
         return Hearing(how, passes[how], len(alike))
@@ -54,7 +54,7 @@ class Hearings:
         start = node.start
         stream = start.views, start.batch_size, start.mixup, start.cutmix, start.teacher_precision
         teacher = self._context.expanded.teachers[node.training.teacher or ""]
-        return node.replicate, node.training.attention is None, _state(teacher.reference), *stream
+        return node.replicate, not node.training.features, _state(teacher.reference), *stream
 
 
 def _state(reference: Reference) -> StateRef:

@@ -153,7 +153,7 @@ def _stepper(training: Training, device: str) -> str:
     recipe = training.recipe
     averaged = recipe.ema or recipe.swa
     varied = recipe.mixup or recipe.cutmix or averaged  # what changes with every step
-    if training.attention is not None:  # which only one network at a time shows
+    if training.features:  # which only one network at a time shows
         return "eager"
     if device.startswith("cuda"):  # where an adaptive stop may measure what no graph has recorded
         return "eager" if varied or training.adaptive else "graphed"

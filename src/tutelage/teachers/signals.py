@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import torch
@@ -78,27 +79,35 @@ class LiveSignal:
 
 
 class FeatureSignal:
-    """Asks the teacher's network for logits and features, which pass by at the modules `paths`.
+    """Asks the teacher's network for logits and features: those that pass by at the modules
+    `paths`, by the name of the loss that compares them.
 
     They are asked for a whole batch at once. With precision `bf16` under autocast: a folded network
     has other modules. Raises UserError for a path that is none.
     """
 
-    def __init__(self, model: nn.Module, paths: Sequence[str], precision: str = "fp32") -> None:
+    def __init__(
+        self, model: nn.Module, paths: Mapping[str, Sequence[str]], precision: str = "fp32"
+    ) -> None:
         self.model, self._bf16 = freeze(model), precision == "bf16"
-        self._features = Features(self.model, paths)
+        self._paths = {name: tuple(these) for name, these in paths.items()}
+        # A module that several losses read is read once.
+        self._read = tuple(dict.fromkeys(chain.from_iterable(self._paths.values())))
+        self._features = Features(self.model, self._read)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Logits [B, classes] of the batch's views, fp32."""
         return self.heard(batch)[0]
 
     @torch.no_grad()
-    def heard(self, batch: Batch) -> tuple[Tensor, Sequence[Tensor]]:
-        """Logits [B, classes], fp32, and the features in the order of the paths."""
+    def heard(self, batch: Batch) -> tuple[Tensor, Mapping[str, Sequence[Tensor]]]:
+        """Logits [B, classes], fp32, and by loss the features in the order of its paths."""
         device = batch.images.device.type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=self._bf16):
             logits = self.model(batch.images)
-        return logits.float(), self._features.take()
+        shown = dict(zip(self._read, self._features.take(), strict=True))
+        features = {name: [shown[path] for path in paths] for name, paths in self._paths.items()}
+        return logits.float(), features
 
 
 def fold(model: nn.Module) -> nn.Module:
@@ -134,7 +143,7 @@ class ScaledSignal:
         """Logits [B, classes] of the batch's views, fp32."""
         return self.signal(batch) * self.factor
 
-    def heard(self, batch: Batch) -> tuple[Tensor, Sequence[Tensor]]:
+    def heard(self, batch: Batch) -> tuple[Tensor, Mapping[str, Sequence[Tensor]]]:
         """Logits [B, classes] of the batch's views, and its features as they are."""
         assert isinstance(self.signal, FeatureSignal), "features are asked of whoever shows them"
         logits, features = self.signal.heard(batch)

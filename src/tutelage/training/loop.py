@@ -77,7 +77,7 @@ def train(
 
 def _train_alone(run: Run, stop: Callable[[], bool]) -> None:
     start, trainee = run.trajectory.start, run.trainee
-    stepper = EagerStepper(trainee.model, trainee.optimizer, start, trainee.average)
+    stepper = EagerStepper(trainee.model, trainee.optimizer, start, trainee.average, trainee.losses)
     while not run.is_over:
         began, epoch = time.perf_counter(), trainee.epoch
         batches = run.stream.batches_per_epoch
@@ -213,9 +213,8 @@ def _row(run: Run, figures: list[float]) -> dict[str, Any]:
     """The row of the coming epoch; its figures are means over its batches (see stepper.PARTS)."""
     loss, ce, kd, errors, agreements, *more = figures
     percent, taught = 100.0 / run.stream.batch_size, run.signal is not None
-    names = (["at"] if run.step.features else []) + (
-        ["gradient_cosine"] if measures_gradients(run.step) else []
-    )
+    names = [*run.step.feature_losses]
+    names += ["gradient_cosine"] if measures_gradients(run.step) else []
     return {
         "lr": run.step.lr,
         "loss": loss,

@@ -18,6 +18,7 @@ from tutelage.models.build import build_model
 from tutelage.provenance import provenance
 from tutelage.store import Record, Store
 from tutelage.training.average import WeightAverage
+from tutelage.training.feature_losses import FeatureLosses
 from tutelage.training.optimizer import build_optimizer
 from tutelage.training.stepper import Signal
 from tutelage.training.stopping import coming_step, taught_epochs
@@ -61,7 +62,7 @@ class Run:
             average = WeightAverage(model, start.ema, since)
         graphed = start.stepper == "graphed"
         optimizer = build_optimizer(start.optimizer, model.parameters(), graphed=graphed)
-        self.trainee = Trainee(model, optimizer, average)
+        self.trainee = Trainee(model, optimizer, average, FeatureLosses(start, world.train.labels))
         self._epochs, self._branches = len(trajectory.epochs), branches
         self._keep = {epoch for epoch in keep if epoch < self._epochs}
         self._checkpoint_seconds, self._clock = checkpoint_seconds, time.monotonic()

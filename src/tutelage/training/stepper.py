@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Protocol
 
@@ -13,9 +12,9 @@ from torch import Tensor, nn
 
 from tutelage.config.chain import EpochStep, Start
 from tutelage.data.stream import Batch
-from tutelage.losses import at, logit_loss
-from tutelage.models.features import Features, stage_ends
+from tutelage.losses import logit_loss
 from tutelage.training.average import WeightAverage
+from tutelage.training.feature_losses import FeatureLosses
 from tutelage.training.optimizer import set_rate
 from tutelage.training.stopping import gradient_cosine, measures_gradients
 
@@ -25,8 +24,9 @@ Signal = Callable[[Batch], Tensor]  # a teacher: a batch of views -> its logits 
 class ShowsFeatures(Protocol):
     """A teacher that shows features too, for the epochs that compare them."""
 
-    def heard(self, batch: Batch) -> tuple[Tensor, Sequence[Tensor]]:
-        """The logits [B, classes] of a batch of views, and the features, in a fixed order."""
+    def heard(self, batch: Batch) -> tuple[Tensor, Mapping[str, Sequence[Tensor]]]:
+        """The logits [B, classes] of a batch of views, and the features by the name of the loss
+        that compares them, in the order of its modules."""
         ...
 
 
@@ -35,7 +35,7 @@ PARTS = ("loss", "ce", "kd", "errors", "agreements")
 
 class EagerStepper:
     """Trains `model` batch by batch: forward, weighted loss, backward, update, and the `average`
-    of its weights after it."""
+    of its weights after it; beside it what its `losses` of features train."""
 
     def __init__(
         self,
@@ -43,8 +43,10 @@ class EagerStepper:
         optimizer: torch.optim.Optimizer,
         start: Start,
         average: WeightAverage | None = None,
+        losses: FeatureLosses | None = None,
     ) -> None:
         self.model, self.optimizer, self.average = model, optimizer, average
+        self.losses = FeatureLosses(start) if losses is None else losses
         self.clip_norm, self.label_smoothing = start.clip_norm, start.label_smoothing
         self.device_type = torch.device(start.device).type
         self.bf16 = start.precision == "bf16"
@@ -57,19 +59,20 @@ class EagerStepper:
         self.weights: tuple[float | Tensor, float | Tensor] = (step.ce_weight, step.kd_weight)
         self.signal = signal if step.distils else None
         self.distil = logit_loss(step.loss) if step.distils and step.loss else None
-        self.features = _AttentionTransfer(step.features, self.model) if step.features else None
+        self.losses.begin(step.features, self.model, step.lr)
         self.compares = measures_gradients(step)
         set_rate(self.optimizer, step.lr)
 
     def step(self, batch: Batch) -> Tensor:
-        """One update. Returns the raw figures of PARTS for this batch, shape [5], detached; in
-        epochs that have them one more for the loss of features, one for the cosine of gradients.
+        """One update. Returns the raw figures of PARTS for this batch, shape [5], detached; behind
+        them the losses of features, in the order of `EpochStep.feature_losses`, and the cosine of
+        gradients where it is asked for.
 
         The loss and its unweighted parts are means over the batch; errors and agreements are
         counts of images. Without a signal, kd and agreements are 0. Of a mixed image both labels
         count in the cross-entropy, each with its share, and the one of the larger share in errors.
         """
-        reader = self.features.reader() if self.features is not None else nullcontext()
+        reader = self.losses.reader() if self.losses.are_any else nullcontext()
         # Each weight is cast once a step anyway, and a cache must not outlive a captured step.
         with reader as read, torch.autocast(
             self.device_type, dtype=torch.bfloat16, enabled=self.bf16, cache_enabled=False
@@ -81,26 +84,30 @@ class EagerStepper:
         ce, labels = self._cross_entropy(logits, batch)
         loss = self.weights[0] * ce
         taught, agreements = ce.new_zeros(()), ce.new_zeros(())
-        more: tuple[Tensor, ...] = ()
+        more: list[Tensor] = []
         if self.signal is not None:
-            if self.features is None:
+            if not self.losses.are_any:
                 target = self.signal(batch)
             else:
-                target, likewise = self.features.hear(self.signal, batch)
-                alike = at(shown, likewise)
-                loss = loss + self.features.weight * alike
-                more = (alike.detach(),)
+                teacher: ShowsFeatures = self.signal  # pyright: ignore[reportAssignmentType]
+                target, likewise = teacher.heard(batch)
+                for weight, alike in self.losses.compare(shown, likewise, batch):
+                    loss = loss + weight * alike
+                    more.append(alike.detach())
             if self.distil is not None:
                 taught = self.distil(logits, target, labels)
                 loss = loss + self.weights[1] * taught
                 if self.compares:
-                    more = (*more, gradient_cosine(logits, ce, taught))
+                    more.append(gradient_cosine(logits, ce, taught))
             agreements = (guess == target.argmax(1)).sum().float()
         self.optimizer.zero_grad(set_to_none=True)
+        self.losses.zero_grad()
         loss.backward()
         if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            trained = [*self.model.parameters(), *self.losses.parameters()]
+            nn.utils.clip_grad_norm_(trained, self.clip_norm)
         self.optimizer.step()
+        self.losses.step()
         self.updates += 1
         if self.average is not None:
             self.average.update(self.updates)
@@ -115,22 +122,3 @@ class EagerStepper:
         others, share = batch.mixed.labels, batch.mixed.share
         other = F.cross_entropy(logits, others, label_smoothing=self.label_smoothing)
         return share * ce + (1 - share) * other, batch.labels if share >= 0.5 else others
-
-
-class _AttentionTransfer:
-    """What the canonical form of an epoch's features says, for one student."""
-
-    def __init__(self, form: str, model: nn.Module) -> None:
-        options = json.loads(form)["at"]
-        self.weight: float = options["weight"]
-        self._model, self._paths = model, options.get("student") or stage_ends(model)
-
-    def reader(self) -> Features:
-        """Reads the student's features; it is closed after each step, so that an evaluation
-        between steps keeps nothing."""
-        return Features(self._model, self._paths)
-
-    def hear(self, signal: Signal, batch: Batch) -> tuple[Tensor, Sequence[Tensor]]:
-        """The teacher's logits and features, which are asked together."""
-        teacher: ShowsFeatures = signal  # pyright: ignore[reportAssignmentType]
-        return teacher.heard(batch)

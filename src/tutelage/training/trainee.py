@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from torch import nn
 
 from tutelage.training.average import WeightAverage
 from tutelage.training.optimizer import load_optimizer_arrays, optimizer_arrays
+
+if TYPE_CHECKING:
+    from tutelage.training.feature_losses import FeatureLosses
 
 Arrays = dict[str, np.ndarray]
 
@@ -35,12 +38,14 @@ class Trainee:
 
     `history` has one row an epoch; `seconds` the time of each; the first `inherited` epochs were
     trained by another run that shares them. `best_epoch` counts from 1; 0 means none yet.
-    With an `average`, that is what is evaluated and kept; `model` is what is trained.
+    With an `average`, that is what is evaluated and kept; `model` is what is trained. `losses` hold
+    what losses of features train beside it, and remember.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     average: WeightAverage | None = None
+    losses: FeatureLosses | None = None
     epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -67,11 +72,13 @@ class Trainee:
     def arrays(self) -> Arrays:
         """The complete state as named arrays."""
         average = weights_of(self.average.model) if self.average else {}
+        losses = self.losses.arrays() if self.losses is not None else {}
         return {
             **{f"average/{name}": value for name, value in average.items()},
             **{f"model/{name}": value for name, value in weights_of(self.model).items()},
             **{f"best/{name}": value for name, value in self.best_weights.items()},
             **{f"optimizer/{n}": value for n, value in optimizer_arrays(self.optimizer).items()},
+            **{f"loss/{name}": value for name, value in losses.items()},
         }
 
     def meta(self, run: str) -> dict[str, Any]:
@@ -87,7 +94,8 @@ class Trainee:
 
     def restore(self, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any], run: str) -> None:
         """Continues from a checkpoint, written by this run or by one that shares its prefix."""
-        parts: dict[str, Arrays] = {"model": {}, "average": {}, "best": {}, "optimizer": {}}
+        names = ("model", "average", "best", "optimizer", "loss")
+        parts: dict[str, Arrays] = {name: {} for name in names}
         for key, value in arrays.items():
             part, name = key.split("/", 1)
             parts[part][name] = value
@@ -95,6 +103,8 @@ class Trainee:
         if self.average is not None:
             load_weights(self.average.model, parts["average"])
         load_optimizer_arrays(self.optimizer, parts["optimizer"])
+        if self.losses is not None:
+            self.losses.restore(parts["loss"])
         self.best_weights = parts["best"]
         self.epoch, self.best_epoch = meta["epoch"], meta["best_epoch"]
         self.history, self.seconds = list(meta["history"]), list(meta["seconds"])
