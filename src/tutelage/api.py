@@ -16,7 +16,8 @@ from tutelage.config.schema import StudyConfig
 from tutelage.errors import UserError
 from tutelage.findings import find, sentences
 from tutelage.store import Store
-from tutelage.study.context import Context, check_names
+from tutelage.study.checks import check_names
+from tutelage.study.context import Context
 from tutelage.study.engines.events import Agenda, Event
 from tutelage.study.progress import drop_branches, missing_tasks
 from tutelage.study.results import collect

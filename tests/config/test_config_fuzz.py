@@ -26,7 +26,7 @@ from tutelage.config.expand import expand
 from tutelage.config.load import builtin_studies, load_study, validate
 from tutelage.config.schema import StudyConfig
 from tutelage.errors import UserError
-from tutelage.study.context import check_names
+from tutelage.study.checks import check_names
 from tutelage.study.plan import make_plan
 
 MOST_LINES = 12

@@ -177,7 +177,7 @@ def test_names_of_teachers_and_conditions_are_plain_words(parts, name):
         ("teachers.early.scale", {"calibrated": True, "temperature": 2.0}, "no temperature"),
         ("teachers.early", {"stop": "best_validation"}, "exactly one of model, of"),
         ("teachers.early", {"model": "plain-4", "of": "large"}, "exactly one of model, of"),
-        ("teachers.early", {"of": "large"}, "needs a stop or a scale"),
+        ("teachers.early", {"of": "large"}, "needs a stop, a scale or cross_fit"),
         ("conditions.kd.loss", {}, "exactly one of kd"),
         ("claims.primary.p", {"margin": 1.0}, "exactly one of difference"),
     ],

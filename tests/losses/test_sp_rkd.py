@@ -180,8 +180,12 @@ def test_half_precision_is_computed_in_single(name, dtype):
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_student_that_diverged_is_seen(name):
     student = torch.randn(4, 3)
+    teacher = torch.randn(4, 3)
     student[2, 1] = torch.nan
-    assert not LOSSES[name](student, torch.randn(4, 3)).isfinite()
+    assert not LOSSES[name](student, teacher).isfinite()
+    if name == "rkd":  # each of its parts sees it
+        assert not rkd(student, teacher, 25.0, 0.0).isfinite()
+        assert not rkd(student, teacher, 0.0, 50.0).isfinite()
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -1,7 +1,7 @@
 """A study in full, as values: references to teachers, and trainings with everything but the seeds.
 
-A *reference* says what a student learns from: a state of a training, or another reference with its
-logits scaled. References nest; new kinds are added here without touching the old ones.
+A *reference* says what a student learns from: a state of a training, or other references, scaled,
+averaged, one for each part of the images, or one after the other. References nest.
 """
 
 from __future__ import annotations
@@ -38,17 +38,69 @@ class ScaledRef:
     temperature: float = 1.0
 
 
-Reference = StateRef | ScaledRef
+@dataclass(frozen=True)
+class MeanRef:
+    """The mean of the logits of several references: an ensemble."""
+
+    averaged: tuple[Reference, ...]
+
+
+@dataclass(frozen=True)
+class PartsRef:
+    """Cross-fitting: states of trainings each of which leaves one part of the images out (see
+    `Training.part`), in the order of the parts, and speaks on that one."""
+
+    parts: tuple[StateRef, ...]
+
+
+@dataclass(frozen=True)
+class StagesRef:
+    """References that are heard one after the other, each for an equal share of the epochs that
+    distil (route-constrained optimization: Jin et al. 2019, arXiv 1904.09149)."""
+
+    stages: tuple[Reference, ...]
+
+
+Reference = StateRef | ScaledRef | MeanRef | PartsRef | StagesRef
 
 
 def states_in(reference: Reference) -> Iterator[StateRef]:
     """Every state that a reference rests on."""
+    yield from states_heard(reference)
+    for each in _scaled_in(reference):
+        if each.entropy_of is not None:
+            yield from states_in(each.entropy_of)
+
+
+def states_heard(reference: Reference) -> Iterator[StateRef]:
+    """The states whose logits are part of what a student hears."""
     if isinstance(reference, StateRef):
         yield reference
-        return
-    yield from states_in(reference.of)
-    if reference.entropy_of is not None:
-        yield from states_in(reference.entropy_of)
+    for child in children_of(reference):
+        yield from states_heard(child)
+
+
+def stages_of(reference: Reference) -> tuple[Reference, ...]:
+    """What is heard one after the other: the reference itself, where nothing else is said."""
+    return reference.stages if isinstance(reference, StagesRef) else (reference,)
+
+
+def children_of(reference: Reference) -> tuple[Reference, ...]:
+    """The references whose logits one is made of."""
+    match reference:
+        case StateRef():
+            return ()
+        case ScaledRef(of):
+            return (of,)
+        case MeanRef(children) | PartsRef(children) | StagesRef(children):
+            return children
+
+
+def _scaled_in(reference: Reference) -> Iterator[ScaledRef]:
+    if isinstance(reference, ScaledRef):
+        yield reference
+    for child in children_of(reference):
+        yield from _scaled_in(child)
 
 
 @dataclass(frozen=True)
@@ -68,20 +120,30 @@ class Training:
     kd_warmup: int = 0
     adaptive: AdaptiveConfig | None = None
     watched_from: int = 0
+    part: tuple[int, int] | None = None  # (k, n): trained without part k (0, 1, ...) of n
 
-    def steps(self, teacher: str | None) -> tuple[EpochStep, ...]:
-        """What each epoch does, when the reference's identity is `teacher`."""
+    def steps(self, *teachers: str | None) -> tuple[EpochStep, ...]:
+        """What each epoch does, when the identities of the reference's stages are `teachers`:
+        none, or None, for a training that has no teacher."""
         epochs = zip(self.recipe.rates(), self._weights(), strict=True)
         steps = [
-            self._step(epoch, rate, weights, teacher)
+            self._step(epoch, rate, weights, self._heard(epoch, teachers))
             for epoch, (rate, weights) in enumerate(epochs)
         ]
         if self.adaptive is not None:
             rule = canonical(self.adaptive.form())
             for epoch in range(self.watched_from, len(steps)):
+                teacher = self._heard(epoch, teachers)
                 otherwise = self._step(epoch, steps[epoch].lr, self.after, teacher)
                 steps[epoch] = replace(steps[epoch], rule=rule, otherwise=otherwise)
         return tuple(steps)
+
+    def _heard(self, epoch: int, teachers: tuple[str | None, ...]) -> str | None:
+        """Which of the stages is heard: each for a share of the epochs until the stop, and after
+        it, where there is any teaching left, the last."""
+        if not teachers:
+            return None
+        return teachers[min(epoch * len(teachers) // max(1, self.until), len(teachers) - 1)]
 
     @property
     def features(self) -> dict[str, FeatureConfig]:
@@ -153,15 +215,17 @@ class Teacher:
 
     name: str
     reference: Reference
-    training: str  # the training of `reference`, whose scaled or stopped state this is
+    training: str  # the training of `reference`, or of the last of several
     stop: str
     scaled: str | None
     taught_by: str | None
+    made_of: str | None = None  # of a reference that is more than one network: which, in words
 
     @property
     def is_full(self) -> bool:
-        """Trained to the end of its schedule by labels alone, logits untouched."""
-        return self.stop == "full" and self.scaled is None and self.taught_by is None
+        """One network, trained to the end of its schedule by labels alone, logits untouched."""
+        bare = self.scaled is None and self.made_of is None
+        return self.stop == "full" and self.taught_by is None and bare
 
 
 @dataclass(frozen=True)

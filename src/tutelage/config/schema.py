@@ -60,6 +60,7 @@ __all__ = [
 
 
 _FIRST = ("ce_weight", "kd_weight", "at_weight")
+Names = Annotated[list[Name], Field(min_length=1)]
 
 
 class Weights(Strict):
@@ -190,12 +191,25 @@ class TeacherConfig(_Taught):
     teacher: Name | None = Field(
         default=None, description="who taught this teacher (sequential KD)"
     )
+    ensemble: Names | None = Field(
+        default=None, description="teachers of the study whose logits are averaged"
+    )
+    schedule: Names | None = Field(
+        default=None,
+        description="teachers of the study that are heard in turn, each for an equal share of the "
+        "epochs that distil (RCO)",
+    )
+    cross_fit: Annotated[int, Field(ge=2, le=1000)] | None = Field(
+        default=None,
+        description="into so many parts the training images are split; a network is trained "
+        "without each part, and labels it",
+    )
 
     @model_validator(mode="after")
     def _single(self) -> TeacherConfig:
-        one_of(self, ("model", "of"), "a teacher")
-        if self.of and self.stop is None and self.scale is None:
-            raise ValueError("a teacher that is `of` another needs a stop or a scale")
+        one_of(self, ("model", "of", "ensemble", "schedule"), "a teacher")
+        if self.of and self.stop is None and self.scale is None and self.cross_fit is None:
+            raise ValueError("a teacher that is `of` another needs a stop, a scale or cross_fit")
         return self
 
 
@@ -203,7 +217,7 @@ class ConditionConfig(_Taught):
     """Everything about a student's training except its seeds."""
 
     extends: Name | None = None
-    teacher: Name | Annotated[list[Name], Field(min_length=1)] | None = None
+    teacher: Name | Names | None = None
     student: StudentConfig | None = None
 
 

@@ -76,7 +76,8 @@ def comparisons(results: Results, stop: Stop) -> Iterator[StopComparison]:
 
 def _full_of(results: Results, stopped: Entry) -> Entry | None:
     """The same network with the same recipe, trained to the end."""
-    if stopped["stop"] == "full" or stopped["scaled"] or stopped["taught_by"]:
+    several = stopped.get("made_of")
+    if stopped["stop"] == "full" or stopped["scaled"] or stopped["taught_by"] or several:
         return None
     recipe = _teacher_recipe(results, stopped["name"])
     for entry in results["teachers"]:
@@ -88,11 +89,11 @@ def _full_of(results: Results, stopped: Entry) -> Entry | None:
 
 def _matched(results: Results, entry: Entry, target: Entry) -> list[Entry]:
     """The teachers that are `entry` with its logits scaled to the entropy of `target`."""
-    alike = ("model", "stop", "taught_by")
+    alike = ("model", "stop", "taught_by", "made_of")
     return [
         other
         for other in results["teachers"]
-        if all(other[key] == entry[key] for key in alike)
+        if all(other.get(key) == entry.get(key) for key in alike)
         and (other["scaled"] or "").startswith(f"entropy of {target['name']} ")
     ]
 

@@ -134,7 +134,7 @@ def _teacher(teacher: Teacher) -> list[Cell]:
     model = teacher.row["model"] + (f", taught by {taught}" if taught else "")
     return [
         Cell(teacher.name, model),
-        Cell(teacher.row["stop"], teacher.row.get("scaled") or ""),
+        Cell(teacher.kind, teacher.row.get("scaled") or ""),
         Cell(teacher.stop_epochs or NONE),
         Cell(magnitude(teacher.row["parameters"]), f"{magnitude(teacher.row['macs'])} MACs"),
         Cell(plus_minus(teacher.interval("test_error"))),

@@ -75,7 +75,15 @@ class Teacher:
     def variant(self) -> str:
         """Its stop and scale in words."""
         scaled = self.row.get("scaled")
-        return f"{self.row['stop']}, {scaled}" if scaled else self.row["stop"]
+        return f"{self.kind}, {scaled}" if scaled else self.kind
+
+    @property
+    def kind(self) -> str:
+        """Where its training ended, and what it is made of if it is several networks."""
+        stop, made_of = self.row["stop"], self.row.get("made_of")
+        if made_of is None:
+            return stop
+        return made_of if stop == "full" else f"{stop}, {made_of}"
 
     @property
     def description(self) -> str:

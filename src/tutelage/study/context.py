@@ -11,43 +11,39 @@ import json
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from tutelage.config.canonical import canonical, digest
 from tutelage.config.chain import RESULTS_VERSION, Trajectory
-from tutelage.config.design import Expanded, Reference, ScaledRef, Training
+from tutelage.config.design import (
+    Expanded,
+    MeanRef,
+    PartsRef,
+    Reference,
+    ScaledRef,
+    StagesRef,
+    StateRef,
+)
 from tutelage.config.expand import expand
 from tutelage.config.load import validate
 from tutelage.config.schema import DataConfig, StudyConfig
-from tutelage.config.schema_losses import FEATURE_METHODS
+from tutelage.data.parts import without_part
 from tutelage.data.sources import load_source
 from tutelage.data.world import World, make_world
 from tutelage.errors import UserError, unknown
 from tutelage.evaluation.metrics import METRIC_VERSION
-from tutelage.models.catalog import check_shape, parse_model
 from tutelage.provenance import machine, versions
 from tutelage.store import DamageWarning, Record, Store, atomic_write, read_if_there
+from tutelage.study import references
+from tutelage.study.checks import check_data, check_names
 from tutelage.study.plan import Node, Plan, make_plan, teacher_key, world_seeds
+from tutelage.study.references import Mean, Network, Parts, Resolved, Scaled, Stages
 
 MANIFEST_SCHEMA = 2
 _NO_IDENTITY = ("path", "source", "class_names")  # what of `data` says nothing of its pixels
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """A reference that exists: weights, and the factor on their logits.
-
-    `identity` names what a student hears. A teacher that diverged has no weights.
-    """
-
-    identity: str
-    model: str
-    weights: str
-    epoch: int
-    factor: float = 1.0
 
 
 class Diverged(Exception):
@@ -85,7 +81,7 @@ class Context:
         check_names(config, expand(config))
         worlds = (_make_world(store, config, r) for r in range(config.replicates.count))
         first = next(worlds)
-        _check_stream(config, first)
+        check_data(config, first)
         marks = [(w.training_fingerprint, w.fingerprint) for w in itertools.chain([first], worlds)]
         manifest = _manifest(config, first, marks, device)
         if keep:
@@ -117,6 +113,11 @@ class Context:
                             where=self.config.data.path, fix="Run the study again.")  # fmt: skip
         return world
 
+    def training_world(self, node: Node) -> World:
+        """The data that a node trains on: that of its replicate, perhaps without a part."""
+        world, part = self.world(node.replicate), node.training.part
+        return world if part is None else _without(world, *part)
+
     def node(self, key: str) -> Node:
         """The node of that key."""
         return self.plan.nodes[key]
@@ -124,13 +125,13 @@ class Context:
     def trajectory(self, node: Node) -> Trajectory | None:
         """The chain of a node, or None while its teacher is not known. May raise Diverged."""
         if node.key not in self._trajectories:
-            identity, teacher = None, node.training.teacher
+            identities, teacher = list[str](), node.training.teacher
             if teacher is not None:
                 resolved = self.resolve(self.expanded.teachers[teacher].reference, node.replicate)
                 if resolved is None:
                     return None
-                identity = resolved.identity
-            self._trajectories[node.key] = node.trajectory(identity)
+                identities = [stage.identity for stage in references.stages_of(resolved)]
+            self._trajectories[node.key] = node.trajectory(*identities)
         return self._trajectories[node.key]
 
     def run(self, node: Node) -> Record | None:
@@ -149,14 +150,32 @@ class Context:
         return self._resolved[key]
 
     def _resolve(self, reference: Reference, replicate: int) -> Resolved | None:
-        if isinstance(reference, ScaledRef):
-            key, base = self.scale_id(reference, replicate), self.resolve(reference.of, replicate)
-            scale = self.store.get("scale", key) if key else None
-            if scale is None or base is None:
-                return None
-            factor = scale.result["factor"]
-            identity = digest(["scaled", factor, base.identity])
-            return Resolved(identity, base.model, base.weights, base.epoch, base.factor * factor)
+        match reference:
+            case ScaledRef():
+                key, of = self.scale_id(reference, replicate), self.resolve(reference.of, replicate)
+                scale = self.store.get("scale", key) if key else None
+                return Scaled(of, scale.result["factor"]) if scale and of else None
+            case MeanRef(averaged):
+                members = self._resolve_all(averaged, replicate)
+                return Mean(members) if members else None
+            case StagesRef(stages):
+                members = self._resolve_all(stages, replicate)
+                return Stages(members) if members else None
+            case PartsRef(parts):
+                networks = [self._resolve_state(part, replicate) for part in parts]
+                known = [network for network in networks if network is not None]
+                return Parts(tuple(known)) if len(known) == len(parts) else None
+            case StateRef():
+                return self._resolve_state(reference, replicate)
+
+    def _resolve_all(
+        self, each: tuple[Reference, ...], replicate: int
+    ) -> tuple[Resolved, ...] | None:
+        found = [self.resolve(reference, replicate) for reference in each]
+        known = [resolved for resolved in found if resolved is not None]
+        return tuple(known) if len(known) == len(found) else None
+
+    def _resolve_state(self, reference: StateRef, replicate: int) -> Network | None:
         node = self.node(teacher_key(replicate, reference.training))
         trajectory, run = self.trajectory(node), self.run(node)
         if trajectory is None or run is None:
@@ -175,8 +194,7 @@ class Context:
             return None
         else:  # what a training did after its stop does not matter, not even that it diverged
             weights, epoch = state.result["blobs"]["weights"], reference.at
-        identity = digest(["state", node.start.model, weights])
-        return Resolved(identity, node.start.model, weights, epoch)
+        return Network(node.start.model, weights, epoch)
 
     def scale_id(self, reference: ScaledRef, replicate: int) -> str | None:
         """The id of the record of a scaled reference's factor, once its parts are known."""
@@ -197,10 +215,15 @@ class Context:
         versions = [METRIC_VERSION, RESULTS_VERSION["models"], self.manifest["device"]]
         return digest(["evaluation", versions, model, weights, self._data(replicate)])
 
+    def figures_id(self, reference: Resolved, replicate: int) -> str:
+        """The id of the record of the figures of a reference that is more than one network."""
+        return digest(["reference", METRIC_VERSION, reference.identity, self._data(replicate)])
+
     def mimicry_id(self, model: str, weights: str, teacher: Resolved, replicate: int) -> str:
-        """The id of the record that compares a state with a reference."""
+        """The id of the record that compares a state with a reference, of several the last."""
         evaluation = self.evaluation_id(model, weights, replicate)
-        return digest(["mimicry", METRIC_VERSION, evaluation, teacher.identity])
+        identity = references.stages_of(teacher)[-1].identity
+        return digest(["mimicry", METRIC_VERSION, evaluation, identity])
 
     def _data(self, replicate: int) -> str:
         return self.manifest["fingerprints"][replicate]
@@ -247,60 +270,9 @@ def _read_manifest(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def check_names(config: StudyConfig, expanded: Expanded) -> None:
-    """Raises UserError for a model that does not exist; the key is named."""
-    for kind, trainings in (("teachers", expanded.trainings), ("conditions", expanded.conditions)):
-        for name, training in trainings.items():
-            try:
-                parse_model(training.model)
-            except UserError as error:
-                where = f"{kind}.{name}.model"
-                if kind == "conditions" and training.model == config.student.model:
-                    where = "student.model"
-                raise UserError(error.what, where=where, fix=error.fix) from None
-
-
-def _check_stream(config: StudyConfig, world: World) -> None:
-    """Raises UserError for views, networks or batches that the images do not allow."""
-    from tutelage.data.views import parse_views
-
-    parse_views(config.data.views_text).check(world.shape)
-    expanded, images = expand(config), len(world.train)
-    for training in (*expanded.trainings.values(), *expanded.conditions.values()):
-        check_shape(training.model, world.shape, where=f"the model of {training.name}")
-        if training.recipe.batch_size > images:
-            raise UserError(
-                f"a batch of {training.recipe.batch_size} is larger than the {images} training "
-                "images.",
-                where=f"recipe.batch_size of {training.name}",
-                fix="Lower it, or take more images (data.train).",
-            )
-        if training.features:
-            _check_features(training, expanded, world)
-
-
-def _check_features(training: Training, expanded: Expanded, world: World) -> None:
-    """Raises UserError where the features of student and teacher cannot be compared."""
-    import torch
-
-    from tutelage.models.build import new_model
-    from tutelage.models.features import check_pair
-
-    teacher = expanded.trainings[expanded.teachers[training.teacher or ""].training]
-    student, other = (new_model(t.model, world.shape, world.classes) for t in (training, teacher))
-    height, width, channels = world.shape
-    images = torch.zeros(2, channels, height, width)
-    for name, options in training.features.items():
-        method = FEATURE_METHODS[name]
-        try:
-            check_pair(student, other, images, options.student, options.teacher,
-                       reads=method.reads, maps=method.maps)  # fmt: skip
-        except UserError as error:
-            where = f"loss.{name} of {training.name}" + (f", {error.where}" if error.where else "")
-            raise UserError(error.what, where=where, fix=error.fix) from None
-    if "crd" in training.features and len(set(world.train.labels.tolist())) < 2:
-        raise UserError("contrasts images of different classes, and all training images are of "
-                        "one.", where=f"loss.crd of {training.name}")  # fmt: skip
+@lru_cache(maxsize=4)
+def _without(world: World, part: int, parts: int) -> World:
+    return without_part(world, part, parts)
 
 
 @lru_cache(maxsize=1)

@@ -33,9 +33,10 @@ def predict(context: Context) -> dict[str, float]:
     for key, node in nodes.items():
         own = _seconds(context, node, by_node[key], sizes[context.plan.cohort(key).name])
         if node.training.teacher is not None:
-            teacher = by_training[context.expanded.teachers[node.training.teacher].training]
-            heard = hearings.of(node)
-            own += teacher.image * data["train"] * heard.passes / heard.listeners
+            for state in hearings.heard(node):
+                heard = hearings.of(node, state)
+                image = by_training[state.training].image
+                own += image * data["train"] * heard.passes / heard.listeners
         seconds[key] = _CONTENTION * own
     students = sum(node.role == "student" for node in nodes.values())
     pairs = students * len(context.expanded.teachers) / context.plan.replicates

@@ -12,35 +12,24 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from tutelage.config.canonical import digest
-from tutelage.config.design import Reference, ScaledRef
-from tutelage.config.schema_losses import FEATURE_METHODS
-from tutelage.data.views import Views, parse_views
+from tutelage.config.design import Reference, ScaledRef, children_of
+from tutelage.data.parts import parts_of
 from tutelage.data.world import World
 from tutelage.errors import StorageError, UserError
 from tutelage.evaluation.metrics import class_errors, metrics
 from tutelage.evaluation.mimicry import mimicry
 from tutelage.models.build import build_model
-from tutelage.models.features import usual_paths
 from tutelage.models.predict import logits_of
 from tutelage.provenance import provenance
 from tutelage.store import Record
-from tutelage.study.context import Context, Diverged, Resolved
-from tutelage.study.hearing import Hearings
+from tutelage.study.context import Context, Diverged
 from tutelage.study.plan import COMPARE, Node
 from tutelage.study.progress import is_trained
-from tutelage.teachers.bank import Bank
+from tutelage.study.references import Mean, Network, Parts, Resolved, Scaled, Stages, stages_of
+from tutelage.study.signals import Listener
 from tutelage.teachers.scaling import calibrated_factor, entropy_matched_factor
-from tutelage.teachers.signals import (
-    EpochSignal,
-    FeatureSignal,
-    LiveSignal,
-    ScaledSignal,
-    Table,
-    TableSignal,
-)
 from tutelage.training.loop import Stopped, never, train
-from tutelage.training.run import CHECKPOINT_SECONDS, Run, make_stream
+from tutelage.training.run import CHECKPOINT_SECONDS, Run
 from tutelage.training.stepper import Signal
 from tutelage.training.trainee import load_weights
 
@@ -130,19 +119,22 @@ def _begin(
     context: Context, node: Node, leases: ExitStack, checkpoint_seconds: float
 ) -> Run | Outcome:
     """The run of a node, to be trained while its lease is held; an outcome if it need not be."""
-    teacher = None
+    reference = teacher = None
     if node.training.teacher is not None:
         reference = context.expanded.teachers[node.training.teacher].reference
         teacher = ensure_reference(context, reference, node.replicate)
-    trajectory, store = node.trajectory(teacher.identity if teacher else None), context.store
+    turns = [turn.identity for turn in stages_of(teacher)] if teacher else []
+    trajectory, store = node.trajectory(*turns), context.store
     if is_trained(store, trajectory, node.keep):
         return _evaluate(context, node)
     if not leases.enter_context(store.lease(trajectory.id)):
         return Outcome(BUSY)
     if is_trained(store, trajectory, node.keep):  # by somebody else, just now
         return _evaluate(context, node)
-    world = context.world(node.replicate)
-    signals = {teacher.identity: _signal(context, teacher, node, world)} if teacher else {}
+    world = context.training_world(node)
+    signals = dict[str, Signal]()
+    if reference is not None and teacher is not None:
+        signals = _signals(context, reference, teacher, node, world)
     return Run(
         store, trajectory, world, signals, keep=node.keep, branches=node.branches,
         checkpoint_seconds=checkpoint_seconds,
@@ -160,31 +152,6 @@ def _evaluate(context: Context, node: Node) -> Outcome:
     return Outcome(DONE)
 
 
-def _signal(context: Context, teacher: Resolved, node: Node, world: World) -> Signal:
-    """What a run hears of its teacher, in the way that asks the teacher least."""
-    start, bank = node.start, Bank(context.store)
-    model = _load(context, teacher.model, teacher.weights, world).to(start.device)
-    precision = start.teacher_precision
-    if features := node.training.features:
-        paths = {
-            name: options.teacher or usual_paths(model, FEATURE_METHODS[name].reads)
-            for name, options in features.items()
-        }
-        return ScaledSignal(FeatureSignal(model, paths, precision), teacher.factor)
-    signal: LiveSignal | TableSignal | EpochSignal = LiveSignal(model, precision)
-    how, views = Hearings(context).of(node).how, parse_views(start.views)
-    if how == "table" and isinstance(views, Views):
-        table = Table(bank, teacher.weights, world, views, start.device, precision)
-        signal = TableSignal(table.load(model))
-    elif how == "epochs":
-        stream = make_stream(start, world)
-        parts = [world.training_fingerprint, start.views, start.batch_size, start.stream_seed]
-        key = digest([teacher.weights, *parts, start.mixup, start.cutmix, start.device, precision])
-        images = len(world.train)
-        signal = EpochSignal(signal, bank, key, images, world.classes, stream)
-    return ScaledSignal(signal, teacher.factor)
-
-
 def _load(context: Context, model: str, weights: str, world: World) -> torch.nn.Module:
     arrays = context.store.get_arrays(weights)
     if arrays is None:
@@ -194,8 +161,21 @@ def _load(context: Context, model: str, weights: str, world: World) -> torch.nn.
     return network
 
 
+def _signals(
+    context: Context, reference: Reference, resolved: Resolved, node: Node, world: World
+) -> dict[str, Signal]:
+    """What a run hears of its teacher, by identity."""
+
+    def load(network: Network) -> torch.nn.Module:
+        return _load(context, network.model, network.weights, world)
+
+    return Listener(context, node, world, load).signals(reference, resolved)
+
+
 def ensure_reference(context: Context, reference: Reference, replicate: int) -> Resolved:
     """What a reference is, its factor fitted if need be; the trainings under it must be done."""
+    for part in children_of(reference):
+        ensure_reference(context, part, replicate)
     if isinstance(reference, ScaledRef):
         _ensure_scale(context, reference, replicate)
     resolved = context.resolve(reference, replicate)
@@ -224,9 +204,38 @@ def _ensure_scale(context: Context, reference: ScaledRef, replicate: int) -> Non
 
 
 def reference_logits(context: Context, reference: Resolved, replicate: int) -> Logits:
-    """The logits [N, classes] of a reference on train, val and test, its factor applied."""
-    logits = _ensure_evaluation(context, reference.model, reference.weights, replicate)
-    return {split: values * reference.factor for split, values in logits.items()}
+    """The logits [N, classes] of a reference on train, val and test; of several that are heard in
+    turn, those of the last."""
+    match reference:
+        case Network(model, weights):
+            return _ensure_evaluation(context, model, weights, replicate)
+        case Scaled(of, factor):
+            logits = reference_logits(context, of, replicate)
+            return {split: values * factor for split, values in logits.items()}
+        case Stages(stages):
+            return reference_logits(context, stages[-1], replicate)
+        case Mean(members):
+            return _mean([reference_logits(context, each, replicate) for each in members])
+        case Parts(members):
+            each = [reference_logits(context, member, replicate) for member in members]
+            part = parts_of(context.world(replicate).train.labels, len(members))
+            own = np.stack([logits["train"] for logits in each])[part, np.arange(len(part))]
+            return _mean(each) | {"train": own}
+
+
+def _mean(logits: Sequence[Logits]) -> Logits:
+    return {split: np.mean([each[split] for each in logits], axis=0) for split in logits[0]}
+
+
+def _ensure_figures(context: Context, reference: Resolved, replicate: int) -> Logits:
+    """The logits of a reference, the figures of which are written where they are not known: those
+    of a network and of a scaled reference have records of their own."""
+    logits = reference_logits(context, reference, replicate)
+    key = context.figures_id(reference, replicate)
+    if not isinstance(reference, Network | Scaled) and context.store.get("reference", key) is None:
+        result = {"metrics": _split_metrics(logits, context.world(replicate))}
+        context.store.put(Record("reference", key, result, provenance(), {}))
+    return logits
 
 
 def _ensure_evaluation(context: Context, model: str, weights: str, replicate: int) -> Logits:
@@ -276,7 +285,7 @@ def _compare(context: Context, replicate: int) -> None:
             resolved = ensure_reference(context, teacher.reference, replicate)
         except Diverged:
             continue
-        teachers[resolved.identity] = (resolved, reference_logits(context, resolved, replicate))
+        teachers[resolved.identity] = (resolved, _ensure_figures(context, resolved, replicate))
     for node in context.plan.nodes.values():
         if node.replicate == replicate and node.role == "student":
             _compare_one(context, node, teachers)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from tutelage.config.design import Reference, ScaledRef, StateRef
+from tutelage.config.design import StateRef, stages_of, states_heard
 from tutelage.data.views import Views, parse_views
 from tutelage.study.context import Context
 from tutelage.study.plan import Node
@@ -23,25 +23,39 @@ class Hearing:
 
 
 class Hearings:
-    """How the runs of a study hear their teachers."""
+    """How the runs of a study hear the networks that teach them."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._alike: dict[tuple[object, ...], list[Node]] = defaultdict(list)
+        # Who hears a state likewise, and in how many epochs.
+        self._alike: dict[tuple[object, ...], list[tuple[Node, int]]] = defaultdict(list)
         for node in context.plan.nodes.values():
-            if node.training.teacher is not None:
-                self._alike[self._key(node)].append(node)
+            for state, epochs in self.heard(node).items():
+                self._alike[self._key(node, state)].append((node, epochs))
 
-    def of(self, node: Node) -> Hearing:
-        """How the run of `node`, which has a teacher, hears it."""
+    def heard(self, node: Node) -> dict[StateRef, int]:
+        """The states that a run hears, each with the number of epochs in which it does."""
+        if node.training.teacher is None:
+            return {}
+        turns = stages_of(self._context.expanded.teachers[node.training.teacher].reference)
+        steps = node.training.steps(*(str(turn) for turn in range(len(turns))))
+        taught = Counter(step.teacher for step in steps if step.distils)
+        found: Counter[StateRef] = Counter()
+        for number, turn in enumerate(turns):
+            for state in dict.fromkeys(states_heard(turn)):
+                found[state] += taught[str(number)]
+        return dict(found)
+
+    def of(self, node: Node, state: StateRef) -> Hearing:
+        """How the run of `node` hears one of the states that teach it."""
         views, data = parse_views(node.start.views), self._context.manifest["data"]
         mixes = node.start.mixup or node.start.cutmix
         # A table holds the views of single images: neither mixtures nor views without number.
         count = views.count if isinstance(views, Views) and not mixes else None
-        alike = self._alike[self._key(node)]
-        seeds = len({other.start.stream_seed for other in alike})
-        epochs = max(sum(step.distils for step in other.training.steps("")) for other in alike)
-        beside = sum(other.start.stream_seed == node.start.stream_seed for other in alike)
+        alike = self._alike[self._key(node, state)]
+        seeds = len({other.start.stream_seed for other, _ in alike})
+        epochs = max(own for _, own in alike)
+        beside = sum(other.start.stream_seed == node.start.stream_seed for other, _ in alike)
         how = cheapest(count, data["train"], data["classes"], epochs=epochs, seeds=seeds,
                        listeners=beside)  # fmt: skip
         if node.training.features:  # which are too many to keep
@@ -49,16 +63,8 @@ class Hearings:
         passes = {"table": count or 0, "epochs": epochs * seeds, "live": epochs * len(alike)}
         return Hearing(how, passes[how], len(alike))
 
-    def _key(self, node: Node) -> tuple[object, ...]:
+    def _key(self, node: Node, state: StateRef) -> tuple[object, ...]:
         """Equal for runs that hear the same logits, if perhaps scaled and in another order."""
-        start = node.start
+        start, training = node.start, node.training
         stream = start.views, start.batch_size, start.mixup, start.cutmix, start.teacher_precision
-        teacher = self._context.expanded.teachers[node.training.teacher or ""]
-        return node.replicate, not node.training.features, _state(teacher.reference), *stream
-
-
-def _state(reference: Reference) -> StateRef:
-    """The state whose logits a reference has, scaled or not."""
-    while isinstance(reference, ScaledRef):
-        reference = reference.of
-    return reference
+        return node.replicate, training.part, not training.features, state, *stream

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 from tutelage.config.canonical import canonical, derive_seed, digest
 from tutelage.config.chain import FUSED_GROUP, Start, Trajectory
-from tutelage.config.design import Expanded, StateRef, Training, states_in
+from tutelage.config.design import Expanded, Training, stages_of, states_in
 from tutelage.config.schema import Sgd, StudyConfig
 from tutelage.models.catalog import parse_model
 from tutelage.study.engines.events import Cohort
@@ -40,9 +40,9 @@ class Node:
     continues: str | None = None
     shared: int = 0
 
-    def trajectory(self, teacher: str | None) -> Trajectory:
-        """The chain of this training, given the identity of its teacher."""
-        return Trajectory(self.start, self.training.steps(teacher))
+    def trajectory(self, *teachers: str | None) -> Trajectory:
+        """The chain of this training, given the identities of what it is taught by, in turn."""
+        return Trajectory(self.start, self.training.steps(*teachers))
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _start(
 ) -> Start:
     recipe = training.recipe
     return Start(
-        data=data,
+        data=data if training.part is None else digest(["without", *training.part, data]),
         views=study.data.views_text,
         batch_size=recipe.batch_size,
         model=parse_model(training.model).canonical,
@@ -233,7 +233,7 @@ def _share(nodes: dict[str, Node], expanded: Expanded) -> dict[str, Node]:
     """Lets each node take over the longest prefix that an earlier one has in common with it."""
     chains: dict[str, Trajectory] = {}
     for key, node in nodes.items():
-        chain = node.trajectory(_symbol(expanded, node.training.teacher))
+        chain = node.trajectory(*_symbols(expanded, node.training.teacher))
         best, length = None, 0
         for other, earlier in chains.items():
             shared = chain.shared_with(earlier)
@@ -254,10 +254,10 @@ def _share(nodes: dict[str, Node], expanded: Expanded) -> dict[str, Node]:
     return nodes
 
 
-def _symbol(expanded: Expanded, teacher: str | None) -> str | None:
-    """Stands for a teacher's identity before it is trained: equal where the references are."""
+def _symbols(expanded: Expanded, teacher: str | None) -> list[str]:
+    """Stand for the identities of a teacher's stages before they are trained: equal where the
+    references are."""
     if teacher is None:
-        return None
-    reference = expanded.teachers[teacher].reference
-    kind = "state" if isinstance(reference, StateRef) else "scaled"
-    return digest([kind, asdict(reference)])
+        return []
+    stages = stages_of(expanded.teachers[teacher].reference)
+    return [digest([type(stage).__name__, asdict(stage)]) for stage in stages]

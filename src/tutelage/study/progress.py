@@ -6,8 +6,9 @@ from collections.abc import Collection
 
 from tutelage.config.chain import Trajectory
 from tutelage.store import Record, Store
-from tutelage.study.context import Context, Diverged, Resolved
+from tutelage.study.context import Context, Diverged
 from tutelage.study.plan import COMPARE, Node
+from tutelage.study.references import Network, Resolved, Scaled, networks_in
 
 
 def is_trained(store: Store, trajectory: Trajectory, keep: Collection[int]) -> bool:
@@ -102,10 +103,19 @@ class _Stock:
             if found is None:
                 return False
             references.append(found)
-        there = [self._is_evaluated(r.model, r.weights, replicate) for r in references]
+        there = [self._has_figures(reference, replicate) for reference in references]
         for node in self.context.plan.nodes.values():
             if node.replicate == replicate and node.role == "student":
                 there += [self._is_mimicry_there(node, teacher) for teacher in references]
+        return all(there)
+
+    def _has_figures(self, reference: Resolved, replicate: int) -> bool:
+        """Whether the networks of a reference were evaluated, and it itself if it is several."""
+        networks = list(networks_in(reference))
+        there = [self._is_evaluated(each.model, each.weights, replicate) for each in networks]
+        if not isinstance(reference, Network | Scaled):
+            key, store = self.context.figures_id(reference, replicate), self.context.store
+            there.append(store.get("reference", key) is not None)
         return all(there)
 
     def _is_mimicry_there(self, node: Node, teacher: Resolved) -> bool:

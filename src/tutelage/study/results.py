@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tutelage.config.design import ScaledRef, Teacher
-from tutelage.study.context import Context, Diverged, Resolved
+from tutelage.config.design import ScaledRef, Teacher, states_heard
+from tutelage.study.context import Context, Diverged
 from tutelage.study.plan import Node
+from tutelage.study.references import Network, Resolved, Scaled
 
 SCHEMA = 1
 
@@ -68,6 +69,8 @@ def _conditions(context: Context) -> list[dict[str, Any]]:
 
 def _teacher(context: Context, teacher: Teacher, costs: dict[str, Any]) -> dict[str, Any]:
     training = context.expanded.trainings[teacher.training]
+    states = dict.fromkeys(state.training for state in states_heard(teacher.reference))
+    models = [context.expanded.trainings[name].model for name in states]
     rows = []
     for replicate in range(context.plan.replicates):
         try:
@@ -79,9 +82,10 @@ def _teacher(context: Context, teacher: Teacher, costs: dict[str, Any]) -> dict[
             rows.append(_reference_row(context, teacher, resolved, replicate))
     return {
         "name": teacher.name,
-        "model": training.model,
-        **costs[training.model],
+        "model": ", ".join(dict.fromkeys(models)),
+        **{name: sum(costs[model][name] for model in models) for name in costs[training.model]},
         "training": teacher.training,
+        "made_of": teacher.made_of,
         "stop": teacher.stop,
         "epochs": training.recipe.epochs,
         "stop_epoch": rows[0].get("epoch") if rows else None,
@@ -95,18 +99,22 @@ def _teacher(context: Context, teacher: Teacher, costs: dict[str, Any]) -> dict[
 def _reference_row(
     context: Context, teacher: Teacher, resolved: Resolved, replicate: int
 ) -> dict[str, Any]:
+    base = resolved.of if isinstance(resolved, Scaled) else resolved
+    alone = base if isinstance(base, Network) else None
     row: dict[str, Any] = {
         "replicate": replicate,
         "status": "done",
-        "digest": resolved.weights,
-        "epoch": resolved.epoch,
-        "factor": resolved.factor if teacher.scaled else None,
+        "digest": alone.weights if alone else resolved.identity,
+        "epoch": alone.epoch if alone else None,
+        "factor": resolved.factor if isinstance(resolved, Scaled) else None,
     }
     if isinstance(teacher.reference, ScaledRef):
         key = context.scale_id(teacher.reference, replicate)
         record = context.store.get("scale", key) if key else None
-    else:
+    elif isinstance(resolved, Network):
         record = context.evaluation(resolved.model, resolved.weights, replicate)
+    else:
+        record = context.store.get("reference", context.figures_id(resolved, replicate))
     return row | (_by_split(record.result["metrics"]) if record else {})
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -25,6 +25,9 @@ from tutelage.data.world import World
 from tutelage.models.features import Features
 from tutelage.models.predict import padded_forward
 from tutelage.teachers.bank import Bank
+
+Signal = Callable[[Batch], Tensor]
+"""From a batch of views to logits [B, classes], fp32."""
 
 _CHUNK = 64  # images a forward pass: one size, whatever the batch, keeps its bits
 _FP16_MOST = 65504.0
@@ -134,9 +137,7 @@ class TableSignal:
 class ScaledSignal:
     """Another signal with its logits multiplied by one factor."""
 
-    def __init__(
-        self, signal: TableSignal | EpochSignal | LiveSignal | FeatureSignal, factor: float
-    ) -> None:
+    def __init__(self, signal: Signal, factor: float) -> None:
         self.signal, self.factor = signal, factor
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -148,6 +149,32 @@ class ScaledSignal:
         assert isinstance(self.signal, FeatureSignal), "features are asked of whoever shows them"
         logits, features = self.signal.heard(batch)
         return logits * self.factor, features
+
+
+class MeanSignal:
+    """The mean of the logits of several signals."""
+
+    def __init__(self, signals: Sequence[Signal]) -> None:
+        self.signals = signals
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Logits [B, classes] of the batch's views, fp32."""
+        return torch.stack([signal(batch) for signal in self.signals]).mean(0)
+
+
+class PartsSignal:
+    """Of each image the logits of one of several signals: that of its part.
+
+    `part` int64 [N] are the places in `signals` by the image's place in the training images.
+    """
+
+    def __init__(self, signals: Sequence[Signal], part: Tensor) -> None:
+        self.signals, self.part = signals, part
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Logits [B, classes] of the batch's views, fp32."""
+        every = torch.stack([signal(batch) for signal in self.signals])
+        return every[self.part[batch.index], torch.arange(len(batch.index), device=every.device)]
 
 
 @dataclass(eq=False)

@@ -1,0 +1,80 @@
+"""What of a study can be told to be wrong before anything is trained: networks and data."""
+
+from __future__ import annotations
+
+from tutelage.config.design import Expanded, Training
+from tutelage.config.expand import expand
+from tutelage.config.schema import StudyConfig
+from tutelage.config.schema_losses import FEATURE_METHODS
+from tutelage.data.parts import check_parts, without_part
+from tutelage.data.world import World
+from tutelage.errors import UserError
+from tutelage.models.catalog import check_shape, parse_model
+
+
+def check_names(config: StudyConfig, expanded: Expanded) -> None:
+    """Raises UserError for a model that does not exist; the key is named."""
+    for kind, trainings in (("teachers", expanded.trainings), ("conditions", expanded.conditions)):
+        for name, training in trainings.items():
+            try:
+                parse_model(training.model)
+            except UserError as error:
+                where = f"{kind}.{name}.model"
+                if kind == "conditions" and training.model == config.student.model:
+                    where = "student.model"
+                raise UserError(error.what, where=where, fix=error.fix) from None
+
+
+def check_data(config: StudyConfig, world: World) -> None:
+    """Raises UserError for views, networks or batches that the images do not allow."""
+    from tutelage.data.views import parse_views
+
+    parse_views(config.data.views_text).check(world.shape)
+    expanded = expand(config)
+    for training in (*expanded.trainings.values(), *expanded.conditions.values()):
+        check_shape(training.model, world.shape, where=f"the model of {training.name}")
+        if training.part is not None:
+            check_parts(world, training.part[1], where=f"teachers.{training.group}.cross_fit")
+            images = len(without_part(world, *training.part).train)
+        else:
+            images = len(world.train)
+        if training.recipe.batch_size > images:
+            raise UserError(
+                f"a batch of {training.recipe.batch_size} is larger than the {images} training "
+                "images.",
+                where=f"recipe.batch_size of {training.name}",
+                fix="Lower it, or take more images (data.train).",
+            )
+        if training.features:
+            _check_features(training, expanded, world)
+
+
+def _check_features(training: Training, expanded: Expanded, world: World) -> None:
+    """Raises UserError where the features of student and teacher cannot be compared."""
+    import torch
+
+    from tutelage.models.build import new_model
+    from tutelage.models.features import check_pair
+
+    taught_by = expanded.teachers[training.teacher or ""]
+    if taught_by.made_of is not None:
+        raise UserError(
+            f"features are those of one network; {taught_by.name} is {taught_by.made_of}.",
+            where=f"loss.at of {training.name}",
+            fix="Name another teacher, or a loss of logits.",
+        )
+    teacher = expanded.trainings[taught_by.training]
+    student, other = (new_model(t.model, world.shape, world.classes) for t in (training, teacher))
+    height, width, channels = world.shape
+    images = torch.zeros(2, channels, height, width)
+    for name, options in training.features.items():
+        method = FEATURE_METHODS[name]
+        try:
+            check_pair(student, other, images, options.student, options.teacher,
+                       reads=method.reads, maps=method.maps)  # fmt: skip
+        except UserError as error:
+            where = f"loss.{name} of {training.name}" + (f", {error.where}" if error.where else "")
+            raise UserError(error.what, where=where, fix=error.fix) from None
+    if "crd" in training.features and len(set(world.train.labels.tolist())) < 2:
+        raise UserError("contrasts images of different classes, and all training images are of "
+                        "one.", where=f"loss.crd of {training.name}")  # fmt: skip
