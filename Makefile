@@ -7,7 +7,7 @@ SLOW_SECONDS ?= 1440
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean test slow lint bench clean
+.PHONY: help setup demo demo-clean test slow lint bench mutants clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,13 +33,19 @@ lint: .venv/.stamp  ## style, types, the import order, the declared dependencies
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/deptry src --optional-dependencies-dev-groups dev,bench
+	$(BIN)/deptry src --optional-dependencies-dev-groups dev,bench,mutation
 
 bench: .venv/.stamp  ## speed against the peers' way, 20 minutes (QUICK=1: 3; DATA=: CIFAR-10 too)
 	@$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick) $(if $(DATA),--data '$(DATA)')
 
+mutants: .venv/.stamp  ## change the losses and teachers in every small way: do the tests notice?
+	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[dev,mutation]'
+	@mkdir -p mutants/src
+	PYTHONPATH=$(CURDIR)/mutants/src OMP_NUM_THREADS=1 $(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 clean:  ## remove caches and builds (not .venv, not a store)
-	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist mutants .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A .venv without a working pip (half made, or of a Python that is gone) is made again.

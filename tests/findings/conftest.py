@@ -20,12 +20,13 @@ def teacher(
     stop: str = "full",
     scaled: str | None = None,
     taught_by: str | None = None,
+    made_of: str | None = None,
     test_error: Sequence[float | None] | None = None,
 ) -> dict[str, Any]:
     tests = val_error if test_error is None else test_error
     return {
         "name": name, "model": model, "parameters": parameters, "stop": stop, "scaled": scaled,
-        "taught_by": taught_by,
+        "taught_by": taught_by, "made_of": made_of,
         "replicates": [
             {"replicate": r, "val_error": v, "test_error": t}
             for r, (v, t) in enumerate(zip(val_error, tests, strict=True))

@@ -126,12 +126,13 @@ def _family(teacher) -> list:
         teacher("early", [1.0, 1.0], parameters=8000, stop="compressed 0.2 (24 epochs)"),
         teacher("soft", [1.0, 1.0], parameters=8000, scaled="calibrated"),
         teacher("taught", [1.0, 1.0], parameters=8000, taught_by="large"),
+        teacher("several", [1.0, 1.0], parameters=9000, made_of="mean of small, large"),
     ]
 
 
 def _errors() -> dict:
-    names = ["small", "large", "middle", "early", "soft", "taught"]
-    values = [[1.0, 3.0], [8.0, 8.0], [5.0, 3.0], *[[99.0, 99.0]] * 3]
+    names = ["small", "large", "middle", "early", "soft", "taught", "several"]
+    values = [[1.0, 3.0], [8.0, 8.0], [5.0, 3.0], *[[99.0, 99.0]] * 4]
     return {f"kd/{n}": [v, [x + 1 for x in v]] for n, v in zip(names, values, strict=True)}
 
 

@@ -135,8 +135,9 @@ def family(results: Results, within: str | Sequence[str]) -> list[str]:
 
 
 def is_full(teacher: Mapping[str, Any]) -> bool:
-    """Trained to the end of its schedule, by labels alone, logits untouched."""
-    return teacher["stop"] == "full" and teacher["scaled"] is None and teacher["taught_by"] is None
+    """One network, trained to the end of its schedule, by labels alone, logits untouched."""
+    untouched = teacher["scaled"] is None and teacher.get("made_of") is None
+    return teacher["stop"] == "full" and teacher["taught_by"] is None and untouched
 
 
 def teachers_vary(results: Results) -> bool:
