@@ -183,7 +183,7 @@ def study(found: Evidence) -> str:
         took = (f"Ours, really run before: the records of its runs tell {ours['spent_s']:.0f} "
                 "core-seconds of training.")  # fmt: skip
     names = {"wall_s": "workers × clock", "cpu_s": "processor", "spent_s": "training alone"}
-    rows = [[names[key], f"{value:.2f}x", against(value, goal) if goal else ""]
+    rows = [[names[key], f"{value:.2f}x", against(value, goal) if goal and key == "cpu_s" else ""]
             for key, value in found["ratios"].items()]  # fmt: skip
     kinds = [[kind["model"], "validation" if kind.get("validation") else kind["teacher"] or "none",
               f"{kind['steps']:,.0f}", span(kind["step"], 1e3, 2), f"{kind['seconds']:.0f}"]
@@ -194,7 +194,8 @@ def study(found: Evidence) -> str:
             f"{took} The peers' way: {peers['core_seconds']:.0f} core-seconds, **extrapolated**: "
             f"n = {peers['measured_steps']} measured steps of each kind of run, times the steps "
             f"that the {peers['runs']} runs of the plan have of it; {counted(peers)} and starts "
-            "count as nothing."
+            "count as nothing. Like is compared with like by the processor's seconds: on their "
+            "side nobody waits for another run, as workers sometimes do on ours."
         )
         + table(["ours measured by", "times the peers", "goal"], rows)
         + table(["run", "teacher", "steps", "ms a step, peers", "core-seconds"], kinds)
