@@ -15,7 +15,7 @@ LABELS = torch.zeros(4, dtype=torch.int64)
 MAPS = torch.zeros(4, 2, 3, 3)
 NAN = torch.tensor([[0.0, float("nan"), float("inf")]] * 4)
 OF_LOGITS = {
-    "kd": kd,
+    "kd": partial(kd, temperature=4.0),
     "mse": mse,
     "dist": dist,
     "annealing": partial(annealing, factor=0.5),
