@@ -115,6 +115,18 @@ def test_markdown_without_claims_has_no_empty_parts(bare: Results) -> None:
     assert "## Cost" in text
 
 
+def test_a_control_of_another_precision_is_none(results: Results) -> None:
+    for row in results["conditions"]:
+        row["precision"] = "bf16" if row["name"] == "kd/early" else "fp32"
+    lines = tables.markdown(results).splitlines()
+    early, large = (
+        next(line for line in lines if line.startswith(f"| kd/{name} "))
+        for name in ("early", "large")
+    )
+    assert early.split(" | ")[4] == "–"
+    assert "±" in large.split(" | ")[4]
+
+
 def test_costs_are_sums(build: Callable[..., Results]) -> None:
     costs = {cost.role: cost for cost in Summary(build(2, 1)).costs()}
     assert costs["teacher"].runs == 14

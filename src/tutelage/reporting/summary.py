@@ -250,18 +250,25 @@ class Summary:
     def scratch_for(self, condition: Condition) -> Condition | None:
         """The control without a teacher for the same student; None for a control itself.
 
-        One of the same length is preferred, then the one called `scratch`, then the first.
+        One of the same length is preferred, then the one called `scratch`, then the first; one of
+        another precision is none, because its difference would be part of the effect.
         """
-        if condition.row["teacher"] is not None:
-            return self.scratch(condition.row["student"], condition.row["epochs"])
-        return None
+        row = condition.row
+        if row["teacher"] is None:
+            return None
+        return self.scratch(row["student"], row["epochs"], row.get("precision"))
 
-    def scratch(self, student: str, epochs: int | None = None) -> Condition | None:
+    def scratch(
+        self, student: str, epochs: int | None = None, precision: str | None = None
+    ) -> Condition | None:
         """The control without a teacher for a student; see `scratch_for`."""
         controls = [
             control
             for control in self.conditions
-            if control.row["teacher"] is None and control.row["student"] == student and control.runs
+            if control.row["teacher"] is None
+            and control.row["student"] == student
+            and precision in (None, control.row.get("precision"))
+            and control.runs
         ]
         return min(
             controls,

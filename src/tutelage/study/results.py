@@ -60,6 +60,7 @@ def _conditions(context: Context) -> list[dict[str, Any]]:
             "student": training.model,
             "loss": training.loss_text,
             "epochs": training.recipe.epochs,
+            "precision": training.recipe.precision,
             "decays": training.recipe.decays,
             "distil_until": training.until if training.teacher else None,
         }
