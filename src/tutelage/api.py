@@ -14,7 +14,7 @@ from tutelage.config.expand import expand
 from tutelage.config.load import load_study, validate
 from tutelage.config.schema import StudyConfig
 from tutelage.errors import UserError
-from tutelage.findings import find, sentences
+from tutelage.findings import find, mimicry, sentences
 from tutelage.store import Store
 from tutelage.study.checks import check_names
 from tutelage.study.context import Context
@@ -51,6 +51,7 @@ class StudyResult:
         found = find(document, self.context.config.claims)
         document["findings"] = [finding.to_dict() for finding in found]
         document["sentences"] = sentences(document)
+        document["mimicry"] = mimicry(document)
         return document
 
     @property

@@ -7,5 +7,6 @@ about teachers, so they are averaged first.
 from tutelage.findings.early_stop import sentences
 from tutelage.findings.finding import Finding
 from tutelage.findings.judge import find
+from tutelage.findings.mimics import mimicry
 
-__all__ = ["Finding", "find", "sentences"]
+__all__ = ["Finding", "find", "mimicry", "sentences"]

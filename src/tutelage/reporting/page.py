@@ -68,6 +68,7 @@ def render(results: Row) -> str:
         unfinished=grids.unfinished(summary),
         findings=[_finding(finding) for finding in summary.findings],
         sentences=[_sentence(sentence) for sentence in summary.sentences],
+        mimicry=[_sentence(sentence) for sentence in summary.mimicry],
         figures=drawn,
         classes=classes,
         conditions=grids.conditions_grid(summary),

@@ -226,6 +226,7 @@ class Summary:
         self.runs: list[Row] = list(results["runs"])
         self.findings: list[Row] = list(results.get("findings") or ())
         self.sentences: list[Row] = list(results.get("sentences") or ())
+        self.mimicry: list[Row] = list(results.get("mimicry") or ())
         self.teachers = [Teacher(row) for row in results.get("teachers") or ()]
         by_name = {teacher.name: teacher for teacher in self.teachers}
         self.conditions = [

@@ -19,7 +19,12 @@ from tutelage.reporting.classes import by_class
 from tutelage.reporting.summary import Row, Summary
 from tutelage.reporting.words import verdict
 
-_NOT_FLAT = ("history", "timing", "test_class_errors")  # the last one has a file of its own
+_NOT_FLAT = (
+    "history",
+    "timing",
+    "toward",
+    "test_class_errors",
+)  # the last one has a file of its own
 _MARKED = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
@@ -34,6 +39,8 @@ def markdown(results: Row) -> str:
         parts += ["## Findings", "\n".join(map(_finding, summary.findings))]
     if summary.sentences:
         parts += ["## Two sentences, never one", "\n".join(map(_sentence, summary.sentences))]
+    if summary.mimicry:
+        parts += ["## Mimicry", "\n".join(map(_sentence, summary.mimicry))]
     parts += ["## Conditions", _table(grids.conditions_grid(summary))]
     if classes := by_class(summary):
         parts += ["## Classes", _plain(" ".join(all_sentences(classes)))]

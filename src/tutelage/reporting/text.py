@@ -39,6 +39,10 @@ def print_results(results: Row, console: Console) -> None:
     for sentence in summary.sentences:
         name = f"({sentence['sentence']})"
         _say(console, sentence["verdict"], name, "", sentences(sentence["text"]))
+    if summary.mimicry:
+        _heading(console, "Mimicry")
+    for sentence in summary.mimicry:
+        _say(console, sentence["verdict"], sentence["sentence"], "", sentences(sentence["text"]))
 
 
 def _heading(console: Console, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from tutelage.config.design import ScaledRef, Teacher, states_heard
@@ -183,13 +184,29 @@ def _run(
         row["test_class_errors"] = record.result["class_errors"]["test"]
     if teacher is not None and node.role == "student":
         row |= _mimicry(context, node, weights, teacher)
+    if teacher is None and node.role == "student":
+        row |= _toward(context, node, weights)
     return row
 
 
+def _toward(context: Context, node: Node, weights: str) -> dict[str, Any]:
+    """How far a control is from the teachers of its own network: another seed of each."""
+    found = {}
+    for name, teacher in context.expanded.teachers.items():
+        same = context.expanded.trainings[teacher.training].model == node.training.model
+        if not (same and teacher.is_full):
+            continue
+        with suppress(Diverged):
+            if figures := _mimicry(context, node, weights, teacher):
+                found[name] = figures
+    return {"toward": found} if found else {}
+
+
 def _mimicry(context: Context, node: Node, weights: str, teacher: Teacher) -> dict[str, float]:
-    """How closely a student follows its own teacher, such as train_kl_shape_t4."""
+    """How closely a student follows a teacher, such as train_kl_shape_t4."""
     resolved = context.resolve(teacher.reference, node.replicate)
-    assert resolved is not None, "a student that is trained has a teacher"
+    if resolved is None:
+        return {}
     key = context.mimicry_id(node.start.model, weights, resolved, node.replicate)
     record = context.store.get("mimicry", key)
     return _by_split(record.result) if record else {}
