@@ -114,6 +114,46 @@ def test_what_cannot_be_nested_is_refused(study, parts, first, second, says):
         study(**second)
 
 
+@pytest.mark.parametrize(
+    ("condition", "says"),
+    [
+        ({"distill_until": 2}, "of whom 2 would be heard in 2 epochs"),
+        ({"distill_until": 0}, "of whom 0 would be heard in 0 epochs"),
+        ({"recipe": {"epochs": 2}}, "it is 3 teachers in turn"),
+    ],
+)
+def test_a_schedule_of_more_teachers_than_epochs_is_refused(study, condition, says):
+    with pytest.raises(UserError, match=says) as told:
+        study({"kd": {"teacher": "it", **condition}}, schedule=["small", "early", "large"])
+    assert told.value.where == "conditions.kd.teacher"
+
+
+@pytest.mark.parametrize("keys", [{"distill_until": 3},
+                                  {"distill_until": 2, "after": {"kd_weight": 0.1}}])  # fmt: skip
+def test_a_schedule_may_have_as_many_teachers_as_epochs(study, keys):
+    found = study({"kd": {"teacher": "it", **keys}}, schedule=["small", "early", "large"])
+    steps = found.conditions["kd"].steps("a", "b", "c")
+    assert {step.teacher for step in steps if step.distils} == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("mixed", [{"mixup": 0.2}, {"cutmix": 1.0}])
+@pytest.mark.parametrize("it", [{"of": "crossed", "scale": "calibrated"},
+                                {"ensemble": ["small", "crossed"]},
+                                {"schedule": ["crossed", "large"]}])  # fmt: skip
+def test_images_of_different_parts_are_not_mixed(study, parts, it, mixed):
+    parts["teachers"]["crossed"] = {"of": "large", "cross_fit": 2}
+    with pytest.raises(UserError, match="the cross-fitted it") as told:
+        study({"kd": {"teacher": "it", "recipe": mixed}}, **it)
+    assert told.value.where == "conditions.kd.recipe"
+    parts["teachers"]["it"] = it
+    plain = study({"kd": {"teacher": "small", "recipe": mixed}}, **it)
+    assert plain.conditions["kd"].teacher == "small"
+    parts["teachers"]["taught"] = {"model": "plain-4", "teacher": "it", "recipe": mixed}
+    with pytest.raises(UserError, match="mixup and cutmix") as told:
+        study({"kd": {"teacher": "small"}}, **it)
+    assert told.value.where == "teachers.taught.recipe"
+
+
 @pytest.mark.parametrize("keys", [{"ensemble": []}, {"schedule": []}, {"cross_fit": 1},
                                   {"ensemble": ["small"], "model": "plain-4"}])  # fmt: skip
 def test_the_schema_refuses_empty_lists_and_two_kinds(study, keys):

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tutelage.api import Study
+from tutelage.data.parts import without_part
 from tutelage.study import cost, timing
 from tutelage.study.cost import predict
 from tutelage.study.pace import Pace, Paces
@@ -67,6 +68,23 @@ def test_shared_epochs_cost_nothing_and_groups_share_their_steps(parts, tmp_path
     assert cohorts["r0/teacher/small"].name != cohorts["r0/teacher/large"].name
     assert cohorts["r0/eskd/s0"].name == cohorts["r0/kd/large/s0"].name
     assert (cohorts["r0/eskd/s0"].length, cohorts["r0/kd/large/s0"].length) == (20, 40)
+
+
+def test_a_network_without_a_part_costs_the_steps_of_the_rest(parts, tmp_path, paces):
+    parts["teachers"] = {"large": {"model": "plain-32-32", "cross_fit": 3}}
+    parts["conditions"], parts["claims"] = {"kd": {"teacher": "large"}}, {}
+    parts["recipe"]["batch_size"] = 22
+    context = prepared(parts, tmp_path)
+    found = {key: seconds / cost._CONTENTION for key, seconds in predict(context).items()}
+    step, evaluated = 1e-3 + 22 * 64 * 1.5e-9, 4 * 50 + 100 + 50 + context.manifest["data"]["test"]
+    for part in range(3):
+        left = len(without_part(context.world(0), part, 3).train)  # 66 or 67: three batches
+        expected = 0.15 + 4 * (left // 22) * step + evaluated * 1e-5
+        assert found[f"r0/teacher/large#{part + 1}of3"] == pytest.approx(expected)
+        node = context.node(f"r0/teacher/large#{part + 1}of3")
+        assert cost._trained_on(node, 100) == left
+    sizes = {len(without_part(context.world(0), part, 3).train) for part in range(3)}
+    assert sizes == {66, 67}
 
 
 def test_real_paces_are_sane(parts, tmp_path):

@@ -10,6 +10,7 @@ from tutelage.data.parts import parts_of
 from tutelage.errors import UserError
 from tutelage.study import execute
 from tutelage.study.hearing import Hearings
+from tutelage.training import loop
 from tutelage.training.loop import Stopped, train
 
 TEACHERS = {
@@ -205,3 +206,29 @@ def test_a_bank_holds_each_network_once(tmp_path):
                  epochs=12)  # fmt: skip
     tables = list(result.context.store.cache_file("logits", "x").parent.glob("*.npy"))
     assert len(tables) == 2
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        (200, {(5, 5, 5), (8,), (8, 8, 8, 8)}),
+        (112, {(2,), (3, 3), (4,), (4, 4, 4, 4)}),  # of 74, 75 and 75 images, in batches of 25
+    ],
+)
+def test_cross_fitted_networks_are_trained_side_by_side(tmp_path, monkeypatch, images, expected):
+    groups, epoch = [], loop._epoch_fused
+
+    def watched(stepper, group):
+        groups.append(tuple(run.stream.batches_per_epoch for run in group))
+        epoch(stepper, group)
+
+    monkeypatch.setattr(loop, "_epoch_fused", watched)
+    data = {"source": "digits", "train": images, "validation": 100, "test": 200}
+    result = ran(
+        tmp_path / "s",
+        {"it": {"of": "large", "cross_fit": 3}},
+        data=data,
+        teachers={"large": TEACHERS["large"], "it": {"of": "large", "cross_fit": 3}},
+    )
+    assert set(groups) == expected
+    assert sum(map(len, groups)) == result.context.plan.epochs  # none was trained twice

@@ -18,7 +18,7 @@ from tutelage.config.schema import (
     RecipeConfig,
     StudyConfig,
 )
-from tutelage.config.teachers import resolve_teacher
+from tutelage.config.teachers import check_heard, resolve_teacher
 from tutelage.config.trainings import located, training_of
 from tutelage.errors import UserError, unknown
 
@@ -32,6 +32,11 @@ def expand(study: StudyConfig) -> Expanded:
     for name in study.teachers:
         resolve_teacher(study, name, teachers, trainings, path=())
     conditions = _conditions(study, teachers)
+    for kind, taught in (("teachers", trainings), ("conditions", conditions)):
+        for training in taught.values():
+            if training.teacher is not None:
+                where = f"{kind}.{training.group}"
+                check_heard(training, teachers[training.teacher], where)
     expanded = Expanded(teachers, trainings, conditions)
     _check_claims(study, expanded)
     _check_size(study, trainings, conditions)

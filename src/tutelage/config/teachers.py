@@ -16,6 +16,7 @@ from tutelage.config.design import (
     Teacher,
     Training,
     children_of,
+    stages_of,
 )
 from tutelage.config.recipe import Recipe, resolve_duration
 from tutelage.config.schema import (
@@ -105,6 +106,28 @@ def _check_cross_fit(teacher: Teacher, tutor: Teacher | None, where: str) -> Non
     if tutor is not None and _holds_parts(tutor.reference):
         raise UserError(f"{tutor.name}, who teaches it, is cross-fitted: the parts of both are not "
                         "the same.", where=where)  # fmt: skip
+
+
+def check_heard(training: Training, teacher: Teacher, where: str) -> None:
+    """Raises UserError, which names a key below `where`, where a training cannot hear all of what
+    its teacher is made of."""
+    reference, recipe = teacher.reference, training.recipe
+    turns = [str(turn) for turn, _ in enumerate(stages_of(reference))]
+    taught = [step.teacher for step in training.steps(*turns) if step.distils]
+    if len(turns) > 1 and len(set(taught)) < len(turns):
+        raise UserError(
+            f"{teacher.name} is {len(turns)} teachers in turn, of whom {len(set(taught))} would be "
+            f"heard in {len(taught)} epochs of distillation.",
+            where=f"{where}.teacher",
+            fix="Name fewer teachers there, or distil for longer.",
+        )
+    if (recipe.mixup or recipe.cutmix) and _holds_parts(reference):
+        raise UserError(
+            "mixup and cutmix mix images of different parts, and no network of the cross-fitted "
+            f"{teacher.name} has seen neither.",
+            where=f"{where}.recipe",
+            fix="Leave them out, or take a teacher that is not cross-fitted.",
+        )
 
 
 def _holds_parts(reference: Reference) -> bool:

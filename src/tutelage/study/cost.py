@@ -36,7 +36,8 @@ def predict(context: Context) -> dict[str, float]:
             for state in hearings.heard(node):
                 heard = hearings.of(node, state)
                 image = by_training[state.training].image
-                own += image * data["train"] * heard.passes / heard.listeners
+                images = _trained_on(node, data["train"])
+                own += image * images * heard.passes / heard.listeners
         seconds[key] = _CONTENTION * own
     students = sum(node.role == "student" for node in nodes.values())
     pairs = students * len(context.expanded.teachers) / context.plan.replicates
@@ -57,11 +58,19 @@ def _images(context: Context) -> tuple[tuple[int, int, int], int]:
     return (height, width, channels), context.manifest["data"]["classes"]
 
 
+def _trained_on(node: Node, images: int) -> int:
+    """Of so many training images, how many a node trains on (see `data.parts.parts_of`)."""
+    if node.training.part is None:
+        return images
+    part, parts = node.training.part
+    return images - len(range(part, images, parts))
+
+
 def _seconds(context: Context, node: Node, pace: Pace, cohort: int) -> float:
     """What a run costs by itself, one of `cohort` that can be trained together."""
     data, start = context.manifest["data"], node.start
     epochs = node.training.recipe.epochs - node.shared
-    steps = epochs * (data["train"] // start.batch_size)
+    steps = epochs * (_trained_on(node, data["train"]) // start.batch_size)
     step = pace.step
     if start.stepper == "fused":  # a step of a group that is not full costs the same
         step *= ceil(cohort / FUSED_GROUP) / cohort

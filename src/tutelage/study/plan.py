@@ -64,13 +64,15 @@ class Plan:
         """The cohort that a task belongs to; its length are the epochs that it trains itself.
 
         A cohort are trainings that are executed side by side, in one fused network or as graphs:
-        alike in all that `Start` says but data, views and seeds.
+        alike in all that `Start` says but data, views and seeds, and in the share of the images
+        that cross-fitting leaves out, because it is batch by batch that they go side by side.
         """
         node = self.nodes.get(key)
         if node is None or node.start.stepper == "eager":
             return Cohort(key)
         own = {"data": "", "views": "", "init_seed": 0, "stream_seed": 0}
-        name = canonical(replace(node.start, **own).form())
+        parts = node.training.part[1] if node.training.part is not None else None
+        name = canonical([replace(node.start, **own).form(), parts])
         return Cohort(name, FUSED_GROUP, node.training.recipe.epochs - node.shared)
 
     @property

@@ -59,9 +59,9 @@ def train(
     """Train all `runs` to their ends, and write their records.
 
     Runs of the fused stepper must be alike (see `Plan.cohort`), and so must those of the graphed
-    one; they are trained side by side, and the others one after the other. `finished` is told of
-    each run's end, by its number in `runs`. When `stop` answers yes after an epoch, Stopped is
-    raised with checkpoints written.
+    one; those with equally many batches an epoch are trained side by side, and the others one after
+    the other. `finished` is told of each run's end, by its number in `runs`. When `stop` answers
+    yes after an epoch, Stopped is raised with checkpoints written.
     """
     numbers = {id(run): number for number, run in enumerate(runs)}
     together = {"fused": _fused, "graphed": _graphed}
@@ -70,9 +70,13 @@ def train(
             _train_alone(run, stop)
             finished(numbers[id(run)], run.finish())
     for stepper, opened in together.items():
-        alike = [run for run in runs if run.trajectory.start.stepper == stepper]
-        for run in _train_together(alike, stop, opened):
-            finished(numbers[id(run)], run.finish())
+        alike: dict[int, list[Run]] = {}  # by batches: parts of the images differ by one image
+        for run in runs:
+            if run.trajectory.start.stepper == stepper:
+                alike.setdefault(run.stream.batches_per_epoch, []).append(run)
+        for even in alike.values():
+            for run in _train_together(even, stop, opened):
+                finished(numbers[id(run)], run.finish())
 
 
 def _train_alone(run: Run, stop: Callable[[], bool]) -> None:
