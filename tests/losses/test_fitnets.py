@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -162,3 +164,26 @@ def test_maps_that_do_not_fit_are_named(student, teacher, words):
 def test_a_teacher_that_is_not_finite_is_refused():
     with pytest.raises(ValueError, match="finite features of the teacher; 4 of 4"):
         FitNets(1, 1)(torch.ones(1, 1, 2, 2), torch.full((1, 1, 2, 2), torch.nan))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "size"),
+    [((2, 6), (4, 3), (2, 3)), ((6, 2), (3, 4), (3, 2)), ((5, 5), (4, 6), (4, 5))],
+)
+def test_maps_of_any_shape_are_averaged_to_the_smaller_height_and_width(ours, theirs, size):
+    generator = torch.Generator().manual_seed(0)
+    module = FitNets(2, 3, generator)
+    student = torch.randn(4, 2, *ours, generator=generator)
+    teacher = torch.randn(4, 3, *theirs, generator=generator)
+    small = [torch.nn.functional.adaptive_avg_pool2d(maps, size) for maps in (student, teacher)]
+    torch.testing.assert_close(module(student, teacher), module(*small))
+
+
+def test_maps_in_double_precision_are_regressed_in_it():
+    generator = torch.Generator().manual_seed(0)
+    module = FitNets(2, 3, generator)
+    student = torch.randn(4, 2, 3, 3, generator=generator, dtype=torch.float64)
+    teacher = torch.randn(4, 3, 3, 3, generator=generator, dtype=torch.float64)
+    found = module(student, teacher)
+    assert found.dtype == torch.float64
+    assert torch.equal(found, copy.deepcopy(module).double()(student, teacher))

@@ -75,6 +75,12 @@ def test_labels_of_another_kind(labels, rest):
         dkd(LOGITS, LOGITS, labels)
 
 
+def test_labels_of_networks_side_by_side():
+    logits = torch.zeros(2, 4, 3)
+    with says("dkd needs labels int64 [2, 4] for logits [2, 4, 3]; they are int64 [4]."):
+        dkd(logits, logits, LABELS)
+
+
 @pytest.mark.parametrize(("first", "span"), [(3, "0 to 3"), (-1, "-1 to 0")])
 def test_labels_that_are_no_class(first, span):
     labels = LABELS.clone()
