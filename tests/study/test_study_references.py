@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+import torch
+from rich.console import Console
 
 from tutelage.api import Study
 from tutelage.data.parts import parts_of
 from tutelage.errors import UserError
+from tutelage.findings.pairing import family
+from tutelage.reporting.error_figures import by_teacher
+from tutelage.reporting.summary import Summary
+from tutelage.reporting.text import print_results
 from tutelage.study import execute
 from tutelage.study.hearing import Hearings
 from tutelage.training import loop
@@ -232,3 +240,112 @@ def test_cross_fitted_networks_are_trained_side_by_side(tmp_path, monkeypatch, i
     )
     assert set(groups) == expected
     assert sum(map(len, groups)) == result.context.plan.epochs  # none was trained twice
+
+
+KINDS = {
+    "trio": {"ensemble": ["small", "early", "large"]},
+    "anchors": {"schedule": ["small", "early", "large"]},
+    "crossed": {"of": "large", "cross_fit": 3},
+    "soft": {"of": "crossed", "scale": {"entropy_of": "small"}},
+}
+
+
+@pytest.fixture(scope="module")
+def every_kind(tmp_path_factory):
+    """A study of all kinds in one group, with its report; long enough to learn something."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("kinds")
+    trend = {"trend": {"over": "teacher_parameters", "of": "test_error", "within": "kd"},
+             "direction": "decreasing", "margin": 0.1}  # fmt: skip
+    result = ran(
+        folder / "s", KINDS, conditions={"kd": {"teacher": ["small", "large", *KINDS]}},
+        claims={"primary": {"bigger": trend}}, replicates={"count": 1, "students": 1},
+        recipe={"epochs": 25, "batch_size": 10, "schedule": {"steps": [0.5]}},
+    )  # fmt: skip
+    result.report(folder / "report.html")
+    return result, folder
+
+
+def test_each_kind_is_told_by_what_it_is_made_of(every_kind):
+    result, folder = every_kind
+    teachers = {row["name"]: row for row in result.document["teachers"]}
+    told = {
+        "trio": "mean of small, early, large",
+        "anchors": "small, early, large in turn (figures of large)",
+        "crossed": "3 networks, each without a part of the images",
+    }
+    page, text = ((folder / f"report.{ending}").read_text() for ending in ("html", "md"))
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_results(result.document, console)
+    shown = console.export_text()
+    for name, words in told.items():
+        assert words in text, name
+        assert words in page, name
+        assert words in shown, name
+    (line,) = [line for line in text.splitlines() if line.startswith("| anchors ")]
+    assert "full" not in line
+    assert {name for name, row in teachers.items() if row["full"]} == {"small", "large"}
+    last, anchors = (teachers[name]["replicates"] for name in ("large", "anchors"))
+    assert [row["test_error"] for row in anchors] == [row["test_error"] for row in last]
+    assert teachers["anchors"]["figures_of"] == "large"
+
+
+def test_each_kind_trains_a_student(every_kind):
+    result, _ = every_kind
+    students = {row["condition"]: row for row in result.runs if row["role"] == "student"}
+    assert {f"kd/{name}" for name in ("small", "large", *KINDS)} | {"scratch"} == set(students)
+    assert all(row["test_error"] < 70 for row in students.values())  # chance is 90
+    assert len({row["digest"] for row in students.values()}) == len(students)
+    assert all(row["train_agreement"] > 30 for name, row in students.items() if name != "scratch")
+
+
+def test_the_size_of_a_teacher_is_that_of_all_networks_asked_at_a_time(every_kind):
+    result, _ = every_kind
+    teachers = {row["name"]: row for row in result.document["teachers"]}
+    for figure in ("parameters", "macs"):
+        small, large = teachers["small"][figure], teachers["large"][figure]
+        # Two states of one training are two networks; of teachers in turn the last one counts.
+        assert teachers["trio"][figure] == small + 2 * large
+        assert teachers["anchors"][figure] == large
+        assert teachers["crossed"][figure] == teachers["soft"][figure] == 3 * large
+
+
+def test_a_trend_over_a_group_leaves_out_what_is_more_than_one_network(every_kind):
+    result, _ = every_kind
+    assert family(result.document, "kd") == ["kd/small", "kd/large"]
+    (finding,) = result.findings
+    assert "kd/small" in finding["sentence"]
+    assert "kd/trio" not in finding["sentence"]
+
+
+def test_the_figure_of_teachers_says_that_some_are_combined(every_kind):
+    result, _ = every_kind
+    (figure,) = by_teacher(Summary(result.document))
+    assert "Of 5 conditions with a full or combined teacher," in figure.caption
+    alone = [row for row in result.document["conditions"] if row["teacher"] in ("small", "large")]
+    scratch = [row for row in result.document["conditions"] if row["teacher"] is None]
+    (figure,) = by_teacher(Summary(result.document | {"conditions": scratch + alone}))
+    assert "2 conditions with a full teacher" in figure.caption
+
+
+@pytest.mark.parametrize("it", [{"schedule": ["large", "mad"]}, {"of": "mad", "cross_fit": 2},
+                                {"ensemble": ["large", "hot"]}])  # fmt: skip
+def test_whatever_rests_on_a_diverged_network_diverged(tmp_path, it):
+    mad = {"model": "plain-8-8", "recipe": {"optimizer": {"sgd": {"lr": 1e30}}}}
+    more = {"mad": mad, "hot": {"of": "mad", "scale": "calibrated"}, "it": it}
+    result = study(more, ["it", "large"]).run(tmp_path / "s", workers=0, device="cpu")
+    rows = {row["key"]: row["status"] for row in result.runs}
+    assert rows["r0/it/s0"] == "diverged"
+    assert rows["r0/large/s0"] == "done"
+    assert not result.failures
+    (told,) = [row for row in result.document["teachers"] if row["name"] == "it"]
+    assert told["replicates"] == [{"replicate": 0, "status": "diverged"}]
+
+
+@pytest.mark.parametrize("loss", ["at", "sp"])
+def test_the_loss_of_features_that_cannot_be_is_named(tmp_path, loss):
+    conditions = {"it": {"teacher": "it", "loss": loss}}
+    with pytest.raises(UserError, match="features are those of one network") as told:
+        study({"it": {"of": "large", "cross_fit": 2}}, conditions=conditions).prepare(
+            tmp_path, "cpu")  # fmt: skip
+    assert told.value.where == f"loss.{loss} of it"

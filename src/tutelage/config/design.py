@@ -220,6 +220,7 @@ class Teacher:
     scaled: str | None
     taught_by: str | None
     made_of: str | None = None  # of a reference that is more than one network: which, in words
+    figures_of: str | None = None  # of several that are heard in turn: whose figures are reported
 
     @property
     def is_full(self) -> bool:

@@ -151,7 +151,11 @@ def _several(
     references = tuple(member.reference for member in members)
     reference = MeanRef(references) if config.ensemble else StagesRef(references)
     made_of = f"mean of {names}" if config.ensemble else f"{names} in turn"
-    teacher = Teacher(name, reference, members[-1].training, "full", None, None, made_of)
+    last = members[-1]
+    teacher = Teacher(
+        name, reference, last.training, "full", None, None, made_of,
+        figures_of=last.name if config.schedule else None,
+    )  # fmt: skip
     return teacher if config.scale is None else _scaled(teacher, config.scale, other, where)
 
 

@@ -26,9 +26,13 @@ _CUT = "Intervals that reach beyond 0 or 100 % are cut there."
 
 
 def by_teacher(summary: Summary) -> list[Figure]:
-    """The students of every full teacher, one panel for each student network."""
+    """The students of every full or combined teacher, one panel for each student network."""
     panels = _grouped(
-        (((c.row["student"],), c) for c in taught(summary) if c.teacher and c.teacher.full),
+        (
+            ((c.row["student"],), c)
+            for c in taught(summary)
+            if c.teacher and (c.teacher.full or c.teacher.combined)
+        ),
         at_least=1,
     )
     return _error_figures(summary, "teachers", "Student error by teacher and size", panels)
@@ -90,7 +94,9 @@ def _error_figures(
         head, note = _panel_title(kind, key, single=len(panels) == 1)
         spec = _dot_spec(kind, conditions, scratch, domain, groups, uneven=uneven)
         panel_list.append(Panel(head, note, spec))
-        sentences.append(_error_sentence(_members(kind, key, len(panels)), conditions, scratch))
+        sentences.append(
+            _error_sentence(_members(kind, key, conditions, len(panels)), conditions, scratch)
+        )
         gaps = [(c.name, gap) for c in conditions if (gap := summary.minus_scratch(c))]
         sentences.append(against_scratch(gaps))
     if cut(errors, domain):
@@ -120,11 +126,13 @@ def _panel_title(kind: str, key: Key, *, single: bool) -> tuple[str, str]:
     return f"Teacher {model}", f"{key[1]}, student {key[0]}"
 
 
-def _members(kind: str, key: Key, panels: int) -> str:
+def _members(kind: str, key: Key, conditions: Sequence[Condition], panels: int) -> str:
     """What a panel's conditions are called in its sentence."""
     student = f"student {key[0]}" if panels > 1 else ""
     if kind == "teachers":
-        return "conditions with a full teacher" + (f" ({student})" if student else "")
+        combined = any(c.teacher and c.teacher.combined for c in conditions)
+        what = "a full or combined teacher" if combined else "a full teacher"
+        return f"conditions with {what}" + (f" ({student})" if student else "")
     named = ", ".join(filter(None, [key[1], student]))
     return f"stops and scales of {key[2]} ({named})"
 
@@ -168,7 +176,8 @@ def _second_line(kind: str, condition: Condition) -> str:
     assert teacher is not None
     if kind == "stops":
         return teacher.variant
-    return f"{teacher.row['model']}, {magnitude(teacher.row['parameters'])}"
+    what = teacher.kind if teacher.combined else teacher.row["model"]
+    return f"{what}, {magnitude(teacher.row['parameters'])}"
 
 
 def _dots(condition: Condition, label: str) -> list[charts.Spec]:

@@ -63,7 +63,16 @@ class Teacher:
 
     @property
     def full(self) -> bool:
-        """Whether it is trained to the end, with its logits as they are."""
+        """Whether it is one network, trained to the end, with its logits as they are."""
+        return self._as_trained and not self.row.get("made_of")
+
+    @property
+    def combined(self) -> bool:
+        """Whether it is several teachers or networks, not stopped or scaled as a whole."""
+        return self._as_trained and bool(self.row.get("made_of"))
+
+    @property
+    def _as_trained(self) -> bool:
         return self.row["stop"] == "full" and not self.row.get("scaled")
 
     @property
@@ -83,6 +92,8 @@ class Teacher:
         stop, made_of = self.row["stop"], self.row.get("made_of")
         if made_of is None:
             return stop
+        if last := self.row.get("figures_of"):
+            made_of += f" (figures of {last})"
         return made_of if stop == "full" else f"{stop}, {made_of}"
 
     @property

@@ -118,7 +118,7 @@ def _teacher(teacher: Teacher) -> list[str]:
 
 def _stop(teacher: Teacher) -> list[str]:
     """Its stop, and below that what else made it: its scale with the factor, its own teacher."""
-    lines = [teacher.row["stop"]]
+    lines = [teacher.kind]
     scaled, taught = teacher.row.get("scaled"), teacher.row.get("taught_by")
     factor = teacher.interval("factor")
     if scaled:

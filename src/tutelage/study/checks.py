@@ -60,7 +60,7 @@ def _check_features(training: Training, expanded: Expanded, world: World) -> Non
     if taught_by.made_of is not None:
         raise UserError(
             f"features are those of one network; {taught_by.name} is {taught_by.made_of}.",
-            where=f"loss.at of {training.name}",
+            where=f"loss.{next(iter(training.features))} of {training.name}",
             fix="Name another teacher, or a loss of logits.",
         )
     teacher = expanded.trainings[taught_by.training]

@@ -217,7 +217,8 @@ class Context:
 
     def figures_id(self, reference: Resolved, replicate: int) -> str:
         """The id of the record of the figures of a reference that is more than one network."""
-        return digest(["reference", METRIC_VERSION, reference.identity, self._data(replicate)])
+        versions = [METRIC_VERSION, RESULTS_VERSION["models"], self.manifest["device"]]
+        return digest(["reference", versions, reference.identity, self._data(replicate)])
 
     def mimicry_id(self, model: str, weights: str, teacher: Resolved, replicate: int) -> str:
         """The id of the record that compares a state with a reference, of several the last."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from tutelage.config.design import ScaledRef, Teacher, states_heard
+from tutelage.config.design import ScaledRef, Teacher, stages_of, states_heard
 from tutelage.study.context import Context, Diverged
 from tutelage.study.plan import Node
 from tutelage.study.references import Network, Resolved, Scaled
@@ -71,8 +71,13 @@ def _conditions(context: Context) -> list[dict[str, Any]]:
 
 def _teacher(context: Context, teacher: Teacher, costs: dict[str, Any]) -> dict[str, Any]:
     training = context.expanded.trainings[teacher.training]
-    states = dict.fromkeys(state.training for state in states_heard(teacher.reference))
-    models = [context.expanded.trainings[name].model for name in states]
+    heard = dict.fromkeys(states_heard(teacher.reference))
+    # What is asked at a time: all members of an ensemble, and of teachers in turn the last.
+    asked = dict.fromkeys(states_heard(stages_of(teacher.reference)[-1]))
+    models, last = (
+        [context.expanded.trainings[state.training].model for state in states]
+        for states in (heard, asked)
+    )
     rows = []
     for replicate in range(context.plan.replicates):
         try:
@@ -85,9 +90,10 @@ def _teacher(context: Context, teacher: Teacher, costs: dict[str, Any]) -> dict[
     return {
         "name": teacher.name,
         "model": ", ".join(dict.fromkeys(models)),
-        **{name: sum(costs[model][name] for model in models) for name in costs[training.model]},
+        **{name: sum(costs[model][name] for model in last) for name in costs[training.model]},
         "training": teacher.training,
         "made_of": teacher.made_of,
+        "figures_of": teacher.figures_of,
         "stop": teacher.stop,
         "epochs": training.recipe.epochs,
         "stop_epoch": rows[0].get("epoch") if rows else None,
