@@ -119,3 +119,19 @@ def test_maps_that_do_not_fit_are_named(students, teachers, words):
 def test_a_teacher_that_is_not_finite_is_refused():
     with pytest.raises(ValueError, match="finite maps of the teacher"):
         at([torch.ones(1, 1, 2, 2)], [torch.full((1, 1, 2, 2), torch.nan)])
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "size"),
+    [((2, 6), (4, 3), (2, 3)), ((6, 2), (3, 4), (3, 2)), ((5, 5), (4, 6), (4, 5))],
+)
+def test_maps_of_any_shape_are_averaged_to_the_smaller_height_and_width(ours, theirs, size):
+    generator = torch.Generator().manual_seed(0)
+    student = torch.randn(4, 2, *ours, generator=generator)
+    teacher = torch.randn(4, 3, *theirs, generator=generator)
+    rows = []
+    for maps in (student, teacher):
+        squares = torch.nn.functional.adaptive_avg_pool2d(maps.square().mean(1), size).flatten(1)
+        rows.append(squares / squares.norm(dim=1, keepdim=True))
+    expected = (rows[0] - rows[1]).square().mean()
+    torch.testing.assert_close(at([student], [teacher]), expected)

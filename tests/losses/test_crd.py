@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -253,3 +254,15 @@ def test_options_that_make_no_sense_are_refused(options, words):
 def test_what_does_not_fit_is_named(student, teacher, index, words):
     with pytest.raises(ValueError, match=words):
         CRD((3, 4), 5)(student, teacher, torch.tensor(index))
+
+
+def test_features_in_double_precision_are_contrasted_in_it():
+    generator = torch.Generator().manual_seed(0)
+    loss = CRD((3, 4), 6, negatives=3, dimensions=5, generator=generator).eval()
+    student = torch.randn(2, 3, generator=generator, dtype=torch.float64)
+    teacher = torch.randn(2, 4, generator=generator, dtype=torch.float64)
+    index, negatives = torch.tensor([0, 1]), torch.tensor([[2, 3, 4], [3, 4, 5]])
+    double = copy.deepcopy(loss).double()
+    found = loss(student, teacher, index, negatives)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, double(student, teacher, index, negatives), rtol=1e-6, atol=0)

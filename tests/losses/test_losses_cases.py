@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -318,3 +319,17 @@ def test_one_class_has_no_spread(shape):
     with pytest.raises(ValueError, match="at least two classes") as caught:
         standardise(torch.zeros(shape))
     assert str(list(shape)) in str(caught.value)
+
+
+def test_dist_sees_a_student_that_is_nearly_sure_of_nothing():
+    """Its rows are shorter than what rounding leaves of the teacher's, and still have a
+    correlation."""
+    generator = torch.Generator().manual_seed(0)
+    student = 4e-6 * torch.randn(3, 100, generator=generator)
+    teacher = torch.zeros(3, 100)
+    teacher[:, 0] = 20.0
+    student[:, 0] = 1e-5  # it leans the teacher's way
+    p, q = (rows.double().softmax(1).numpy() for rows in (student, teacher))
+    expected = np.mean([1 - np.corrcoef(*pair)[0, 1] for pair in zip(p, q, strict=True)])
+    found = dist(student, teacher, temperature=1.0, intra_weight=0.0)
+    assert float(found) == pytest.approx(expected, abs=0.02)

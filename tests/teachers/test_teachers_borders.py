@@ -145,6 +145,7 @@ def test_logits_that_just_fit_stay(tmp_path):
     array_bytes = first - 32  # a checksum is behind it
     Bank(store, most_bytes=array_bytes + first).keep("second", logits)
     assert Bank(store).load("first", (10, 10)) is not None
+    os.utime(store.cache_file("logits", "first.npy"), (1, 1))  # used longest ago
     Bank(store, most_bytes=array_bytes + 2 * first - 1).keep("third", logits)
     kept = [name for name in ("first", "second") if Bank(store).load(name, (10, 10)) is not None]
     assert kept == ["second"]
@@ -261,3 +262,22 @@ def test_logits_that_somebody_else_removed_first_are_no_error(tmp_path, monkeypa
     monkeypatch.setattr(Path, "unlink", after_another)
     Bank(store, most_bytes=1).keep("second", logits)
     assert Bank(store).load("first", (10, 10)) is None
+
+
+def test_a_network_that_branches_is_not_traced():
+    """Whichever way its first batch went, the next one may go the other."""
+    model = Untraceable()
+    signal = LiveSignal(model, "bf16")
+    for sign in (1.0, -1.0):
+        images = sign * torch.rand(5, 1, 8, 8)
+        weights, bias = (each.detach().bfloat16() for each in (model.head.weight, model.head.bias))
+        flat = (sign * images).flatten(1).bfloat16()
+        expected = torch.nn.functional.linear(flat, weights, bias).float()
+        torch.testing.assert_close(signal.half(images).float(), expected, rtol=0.02, atol=0.02)
+
+
+def test_a_network_of_coloured_images_is_compiled_too():
+    model = build_model("wrn-10-0.5", (8, 8, 3), 10, 0)
+    signal = LiveSignal(model, "bf16")
+    signal.half(torch.randn(2, 3, 8, 8))
+    assert signal._forward is not signal.model
