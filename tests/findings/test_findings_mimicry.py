@@ -74,7 +74,9 @@ def test_a_gap_that_a_longer_schedule_leaves_is_inability(study):
     assert told["text"].startswith("kd/large, taught by large: cannot mimic. kd/large has ")
     assert "long has " in told["text"]
     assert "kd/large 0.2, own 0.02, another seed of large itself 0.015." in told["text"]
-    assert told["text"].endswith("So the student's excess over another seed is 0.185.")
+    assert told["text"].endswith("So the student is 0.18 farther from it than another seed of it.")
+    (told,) = mimicry(study(kl=0.01))
+    assert told["text"].endswith("So the student is 0.005 closer to it than another seed of it.")
 
 
 def test_a_gap_that_a_longer_schedule_closes_is_optimisation(study):

@@ -172,7 +172,8 @@ def _figures(results: Results, setup: Setup) -> str:
         shown.append(f"another seed of {setup.teacher} itself {twin:.3g}")
     text = f" KL in nats (shape part, train, temperature 4): {', '.join(shown)}." if shown else ""
     if twin is not None and base is not None:
-        text += f" So the student's excess over another seed is {base - twin:.3g}."
+        side = "farther from it than" if base > twin else "closer to it than"
+        text += f" So the student is {abs(base - twin):.2g} {side} another seed of it."
     return text
 
 
