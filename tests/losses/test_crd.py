@@ -266,3 +266,31 @@ def test_features_in_double_precision_are_contrasted_in_it():
     found = loss(student, teacher, index, negatives)
     assert found.dtype == torch.float64
     torch.testing.assert_close(found, double(student, teacher, index, negatives), rtol=1e-6, atol=0)
+
+
+def test_its_layers_and_memories_are_drawn_within_their_bounds():
+    loss = CRD((16, 100), 400, generator=torch.Generator().manual_seed(0))
+    for parameter, bound in ((loss.student_weight, 1 / 4), (loss.teacher_weight, 1 / 10),
+                             (loss.memories, (3 / 128) ** 0.5)):  # fmt: skip
+        size = parameter.detach().abs().max().item()
+        assert 0.98 * bound < size <= bound
+    assert loss.student_weight.shape == (128, 16)
+    assert loss.memories.shape == (2, 400, 128)
+    assert not loss.student_bias.any()
+
+
+def test_negatives_without_labels_are_drawn_by_the_generator_alone():
+    loss, index = CRD((3, 3), 200, negatives=20), torch.tensor([5, 7])
+    drawn = [loss.draw(index, torch.Generator().manual_seed(1)) for _ in range(2)]
+    assert torch.equal(*drawn)
+    state = torch.get_rng_state()
+    loss.draw(index, torch.Generator().manual_seed(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(loss.draw(index, torch.Generator().manual_seed(2)), drawn[0])
+
+
+def test_labels_are_no_part_of_its_state():
+    labels = torch.arange(6) % 2
+    assert set(CRD((3, 3), 6, labels).state_dict()) == {
+        "memories", "constants", "student_weight", "teacher_weight", "student_bias", "teacher_bias",
+    }  # fmt: skip

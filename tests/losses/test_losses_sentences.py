@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tutelage.losses import CRD, FitNets, annealing, at, dist, dkd, kd, mse, rkd, sp, standardise
+from tutelage.losses.checks import rounding
 
 LOGITS = torch.zeros(4, 3)
 LABELS = torch.zeros(4, dtype=torch.int64)
@@ -250,3 +251,28 @@ def test_maps_of_attention_transfer(student, teacher):
 def test_maps_of_a_teacher_that_are_not_finite():
     with says("at needs finite maps of the teacher."):
         at([MAPS], [MAPS / 0])
+
+
+def test_logits_of_networks_side_by_side():
+    head = "kd needs the logits of student and teacher in one shape [batch, classes]; the "
+    student, teacher = torch.zeros(2, 4, 3), torch.zeros(2, 4, 5)
+    with says(f"{head}student's are [2, 4, 3], the teacher's [2, 4, 5] (so 3 classes against 5)."):
+        kd(student, teacher, 4.0)
+    with says(f"{head}student's are [2, 4, 3], the teacher's [2, 5, 3]."):
+        kd(student, torch.zeros(2, 5, 3), 4.0)
+    for shape in ((2, 4, 0), (2, 0, 3)):
+        with says(f"kd has no mean over an empty batch {list(shape)}."):
+            kd(torch.zeros(shape), torch.zeros(shape), 4.0)
+
+
+def test_maps_have_four_dimensions():
+    deep = torch.zeros(4, 2, 3, 3, 3)
+    with pytest.raises(ValueError, match="fitnets needs maps"):
+        FitNets(2, 2)(deep, deep)
+
+
+def test_a_length_that_is_rounding_is_told_row_by_row():
+    rows = torch.tensor([[3.0, 4.0], [0.0, 0.0], [300.0, 400.0]])
+    eps, tiny = torch.finfo(torch.float32).eps, torch.finfo(torch.float32).tiny
+    expected = torch.tensor([5.0, 0.0, 500.0]) * 8 * eps + tiny**0.5
+    torch.testing.assert_close(rounding(rows), expected, rtol=1e-6, atol=0)
