@@ -76,6 +76,7 @@ def finding(claim: str, **changed: Any) -> dict[str, Any]:
         "level": 0.95,
         "seeds_needed": 16,
         "sentence": f"Whether {claim.replace('-', ' ')} is not decided by these 6 replicates.",
+        "step_level": 0.95,
     }
     return found | changed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +24,13 @@ class Estimate:
     low: float | None = None
     high: float | None = None
     spread: float | None = None
+
+    def at(self, level: float) -> Estimate:
+        """The same mean with its interval at another confidence level."""
+        if self.spread is None or self.effect is None:
+            return replace(self, level=level)
+        half = float(t_quantile(level, self.n)) * self.spread / math.sqrt(self.n)
+        return replace(self, level=level, low=self.effect - half, high=self.effect + half)
 
 
 def t_quantile(level: float, n: ArrayLike) -> np.ndarray:

@@ -28,6 +28,7 @@ _VERDICTS = {
     "supported": Verdict("supported", "supported", "✓", "bold green"),
     "refuted": Verdict("refuted", "refuted", "✗", "bold red"),
     "undecided": Verdict("undecided", "undecided", "○", "bold yellow"),
+    "none": Verdict("no verdict", "untested", "–", "bold"),
     "not tested": Verdict("not tested", "untested", "–", "bold"),
     "depends on softness": Verdict("depends on softness", "divided", "◐", "bold"),
 }
