@@ -57,6 +57,11 @@ class Claim:
         unit, trend = unit_of(self.metric), self.config.trend
         return f"{unit} {_PER[trend.over]}".lstrip() if trend else unit
 
+    @property
+    def more_is_worse(self) -> bool:
+        """Whether a larger value of its metric is the worse one."""
+        return self.metric not in _MORE_IS_BETTER
+
     def scope(self, n: int) -> str:
         """How a sentence begins that n replicates allow to speak of these teachers alone."""
         return "" if n >= FEW and self.teachers_vary else "For these teachers, "
@@ -81,8 +86,9 @@ class Claim:
             assert wide.high is not None
             return verdicts.equivalence_nulls(low, high, config.margin, (wide.low, wide.high))
         if config.kind == "non_inferiority":
-            worse = self.metric not in _MORE_IS_BETTER
-            return verdicts.non_inferiority_nulls(low, high, config.margin, more_is_worse=worse)
+            return verdicts.non_inferiority_nulls(
+                low, high, config.margin, more_is_worse=self.more_is_worse
+            )
         assert config.direction is not None  # the schema asks for it
         return verdicts.difference_nulls(low, high, config.direction, config.margin)
 

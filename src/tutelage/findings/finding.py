@@ -22,7 +22,8 @@ class Finding:
     all hold together, `step_level` is that at which Holm's step-down decided, or ended; it is
     `level` for a primary claim, and None for an exploratory one, whose verdict is "none".
     `n` counts replicates. `seeds_needed` is the number of replicates at which
-    the interval's half-width falls to the margin, at the spread observed; None when n < 2.
+    the interval's half-width falls to the margin, at the upper 80 % bound of the spread; None when
+    n < 2. `would_change` says in a few words what would change the verdict.
     """
 
     claim: str
@@ -41,6 +42,7 @@ class Finding:
     seeds_needed: int | None
     sentence: str
     step_level: float | None
+    would_change: str
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as it stands in the results document."""

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from tutelage.config.schema import ClaimConfig, ClaimsConfig
+from tutelage.findings.change import would_change
 from tutelage.findings.claim import Claim, resolve
 from tutelage.findings.finding import Finding, Rank, Verdict
 from tutelage.findings.intervals import Estimate, estimate, replicates_needed
 from tutelage.findings.multiplicity import Terms, alone, together
 from tutelage.findings.pairing import Diverged, Results, Sample, chance_error
+from tutelage.findings.power import upper_spread
 from tutelage.findings.statement import sentence
 from tutelage.findings.wording import counted, percent
 
@@ -96,7 +98,8 @@ def _measure(
     found = estimate(list(sample.values.values()), level)
     if found.spread is None:
         return sample, found, None
-    return sample, found, replicates_needed(found.spread, claim.config.margin, level)
+    bound = upper_spread(found.spread, found.n)
+    return sample, found, replicates_needed(bound, claim.config.margin, level)
 
 
 def _finding(
@@ -120,6 +123,7 @@ def _finding(
         seeds_needed=judged.needed,
         sentence=judged.sentence,
         step_level=_step_level(judged),
+        would_change=would_change(claim, found, judged.terms, judged.needed),
     )
 
 

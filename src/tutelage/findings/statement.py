@@ -65,7 +65,8 @@ def sentence(
         text += "; " + reason.format(margin=margin, way=_WAYS.get(claim.config.direction or ""))
     text += f"{_step(claim, found, terms, verdict)}: {word}"
     if verdict == "undecided" and needed is not None and needed > found.n:
-        text += f"; at this spread {needed} replicates would give an interval of ±{margin}"
+        text += f"; {needed} replicates would give an interval of ±{margin} (at the upper 80 % "
+        text += "bound of the spread)"
     return f"{text}."
 
 

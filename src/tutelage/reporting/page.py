@@ -19,7 +19,7 @@ from tutelage.reporting.figure import Figure
 from tutelage.reporting.figures import figures
 from tutelage.reporting.summary import Row, Summary
 from tutelage.reporting.theme import SHAPES, THEME
-from tutelage.reporting.words import bounds, number, plural, sentences, unbroken, verdict
+from tutelage.reporting.words import basis, bounds, number, plural, sentences, unbroken, verdict
 from tutelage.store import atomic_write
 
 _PAGES = (".html", ".htm")
@@ -163,6 +163,7 @@ def _finding(finding: Row) -> dict[str, Any]:
             f"{level}, n = {plural(finding['n'], 'replicate')}",
             f"margin {margin}{enough}",
         ],
+        "basis": basis(finding),
         "strip": None if effect is None else _strip(effect, low, high, finding["margin"]),
     }
 
