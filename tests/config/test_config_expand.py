@@ -430,6 +430,13 @@ def test_what_a_claim_names_must_exist(expanded, keys, words):
     assert caught.value.where == "claims.secondary.c"
 
 
+def test_what_an_exploratory_claim_names_must_exist_as_well(expanded):
+    pair = {"difference": ["kd/earl", "scratch"], "direction": "less", "margin": 0.5}
+    with pytest.raises(UserError, match="condition 'kd/earl'") as caught:
+        expanded(claims={"exploratory": {"c": pair}})
+    assert caught.value.where == "claims.exploratory.c"
+
+
 def test_no_condition_is_called_teacher(expanded):
     """Its runs would have the keys of teachers."""
     refused(expanded, "called teacher", conditions={"teacher": {}})

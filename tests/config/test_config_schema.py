@@ -214,6 +214,15 @@ def test_there_is_one_primary_claim_at_most(parts):
     assert "claims.primary" in message(parts)
 
 
+def test_claims_that_are_only_looked_at(parts):
+    ids = validate(parts).model_dump(exclude_none=True)
+    assert "exploratory" not in ids["claims"]  # so the ids of studies without any stay
+    claim = dict(parts["claims"]["primary"]["p"])
+    found = validate(put(parts, "claims.exploratory", {"x": claim})).claims
+    assert list(found.ranked()["exploratory"]) == ["x"]
+    assert "two claims are called p" in message(put(parts, "claims.exploratory", {"p": claim}))
+
+
 def test_several_problems_are_told_at_once_and_not_too_many(parts):
     parts |= {f"wrong{number}": 1 for number in range(10)}
     text = message(parts)

@@ -44,7 +44,10 @@ def test_every_field_of_a_difference(build) -> None:
     assert (found.claim, found.rank, found.kind) == ("it", "secondary", "difference")
     assert (found.metric, found.unit, found.margin) == ("test_error", "points", 0.5)
     assert (found.verdict, found.n, found.level) == ("supported", 8, 0.95)
-    assert found.seeds_needed == 4
+    assert found.seeds_needed == 6
+    assert found.would_change == (
+        "an interval that reaches zero; its nearer end is 2.2 points away"
+    )
     assert found.method == (
         "95 % t interval over replicate means of differences paired on student seeds, "
         "7 degrees of freedom"
@@ -75,7 +78,8 @@ def test_a_finding_is_plain_json_and_the_primary_claim_comes_first(build) -> Non
     assert again == found[0].to_dict()
     assert list(again) == [
         "claim", "rank", "kind", "metric", "verdict", "effect", "low", "high", "unit", "margin",
-        "n", "method", "level", "seeds_needed", "sentence",
+        "n", "method", "level", "seeds_needed", "sentence", "step_level",
+        "would_change",
     ]  # fmt: skip
 
 
@@ -100,8 +104,8 @@ def test_no_claims_no_findings(build) -> None:
         (
             -0.25, {**LESS, "margin": 0.1}, "undecided",
             "kd/matched has 0.25 points less test error than kd/large (95 % interval 0.51 less to "
-            "0.01 more, 8 replicates): undecided; at this spread 39 replicates would give an "
-            "interval of ±0.1 points.",
+            "0.01 more, 8 replicates): undecided; 69 replicates would give an interval of ±0.1 "
+            "points (at the upper 80 % bound of the spread).",
         ),
         (
             -0.25, {**LESS, "margin": 1.0}, "refuted",

@@ -69,3 +69,9 @@ def test_non_inferiority(low: float, high: float, verdict: str) -> None:
 def test_equivalence(low: float, high: float, verdict: str) -> None:
     assert equivalence(low, high, MARGIN) == verdict
     assert equivalence(-high, -low, MARGIN) == verdict
+
+
+def test_an_equivalence_is_refuted_by_the_wide_interval_and_supported_by_the_narrow_one() -> None:
+    assert equivalence(0.6, 0.9, MARGIN, (0.6 - 0.1 + UP, 1.0)) == "refuted"
+    assert equivalence(0.6, 0.9, MARGIN, (0.6 - 0.1, 1.0)) == "undecided"
+    assert equivalence(-0.4, 0.4, MARGIN, (-0.6, 0.6)) == "supported"

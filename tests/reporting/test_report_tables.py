@@ -187,3 +187,16 @@ def test_verdicts_read_without_colour() -> None:
     assert len({verdict(word).mark for word in words}) == 5
     assert verdict("something new").word == "something new"
     assert verdict("something new").look == "untested"
+
+
+def test_markdown_names_method_and_what_would_change_a_finding(results: Results) -> None:
+    text = tables.markdown(results)
+    assert (
+        "as claimed.\n  - Method: paired t over replicate means; n = 6 replicates.\n"
+        "  - What would change it: an interval that reaches zero; its nearer end is 0.4 points "
+        "away."
+    ) in text
+    del results["findings"][0]["would_change"]  # a document of an older version
+    assert "as claimed.\n  - Method: paired t over replicate means; n = 6 replicates.\n- " in (
+        tables.markdown(results)
+    )

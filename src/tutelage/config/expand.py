@@ -117,7 +117,7 @@ def _check_size(
 
 def _check_claims(study: StudyConfig, expanded: Expanded) -> None:
     conditions, teachers = expanded.conditions, expanded.teachers
-    for rank, claims in (("primary", study.claims.primary), ("secondary", study.claims.secondary)):
+    for rank, claims in study.claims.ranked().items():
         for name, claim in claims.items():
             where = f"claims.{rank}.{name}"
             with located(where):

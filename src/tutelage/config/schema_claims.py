@@ -21,6 +21,7 @@ class TrendConfig(Strict):
     )
 
 
+Rank = Literal["primary", "secondary", "exploratory"]
 CLAIM_KINDS = ("difference", "non_inferiority", "equivalence", "trend")
 
 
@@ -58,7 +59,26 @@ class ClaimConfig(Strict):
 
 
 class ClaimsConfig(Strict):
-    """One primary claim, and secondary ones."""
+    """One primary claim, secondary ones corrected for their number, and what is only looked at."""
 
     primary: dict[Name, ClaimConfig] = Field(default_factory=dict, max_length=1)
     secondary: dict[Name, ClaimConfig] = Field(default_factory=dict)
+    # None, not {}: so the ids of studies without any stay as they are.
+    exploratory: dict[Name, ClaimConfig] | None = Field(
+        default=None, description="shown with effect and interval, without a verdict"
+    )
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> ClaimsConfig:
+        twice = (self.exploratory or {}).keys() & {*self.primary, *self.secondary}
+        if twice:
+            raise ValueError(f"two claims are called {min(twice)}")
+        return self
+
+    def ranked(self) -> dict[Rank, dict[str, ClaimConfig]]:
+        """The claims of each rank, the primary one first."""
+        return {
+            "primary": self.primary,
+            "secondary": self.secondary,
+            "exploratory": self.exploratory or {},
+        }

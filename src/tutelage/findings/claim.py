@@ -9,6 +9,7 @@ from tutelage.config.schema import ClaimConfig
 from tutelage.findings import verdicts
 from tutelage.findings.finding import Verdict
 from tutelage.findings.intervals import Estimate
+from tutelage.findings.multiplicity import Terms, alone
 from tutelage.findings.pairing import (
     Diverged,
     Results,
@@ -37,15 +38,29 @@ class Claim:
     teachers_vary: bool = True
 
     @property
+    def error(self) -> float:
+        """The chance of each false verdict where it is judged alone."""
+        return verdicts.ERRORS[self.config.kind]
+
+    @property
     def level(self) -> float:
-        """The confidence level of its interval."""
-        return verdicts.LEVELS[self.config.kind]
+        """The confidence level of its interval where it is judged alone."""
+        return self.level_at(self.error)
+
+    def level_at(self, error: float) -> float:
+        """The level of the interval of which each end is wrong with a chance of `error`."""
+        return 1.0 - 2.0 * error
 
     @property
     def unit(self) -> str:
         """The unit of its effect: the metric's, or that per unit of what a trend is over."""
         unit, trend = unit_of(self.metric), self.config.trend
         return f"{unit} {_PER[trend.over]}".lstrip() if trend else unit
+
+    @property
+    def more_is_worse(self) -> bool:
+        """Whether a larger value of its metric is the worse one."""
+        return self.metric not in _MORE_IS_BETTER
 
     def scope(self, n: int) -> str:
         """How a sentence begins that n replicates allow to speak of these teachers alone."""
@@ -58,19 +73,33 @@ class Claim:
         first, second = self.conditions
         return differences(results, self.metric, first, second, diverged)
 
-    def verdict(self, found: Estimate) -> Verdict:
-        """The verdict of its kind; undecided where there is no interval."""
-        low, high, config = found.low, found.high, self.config
+    def nulls(self, found: Estimate, error: float) -> verdicts.Nulls:
+        """Which nulls of its kind are rejected at that chance of a false verdict; neither where
+        there is no interval."""
+        at, config = found.at(self.level_at(error)), self.config
+        low, high = at.low, at.high
         if low is None or high is None:
-            return "undecided"
+            return verdicts.Nulls(False, False)
         if config.kind == "equivalence":
-            return verdicts.equivalence(low, high, config.margin)
+            wide = found.at(1.0 - error)
+            assert wide.low is not None
+            assert wide.high is not None
+            return verdicts.equivalence_nulls(low, high, config.margin, (wide.low, wide.high))
         if config.kind == "non_inferiority":
-            worse = self.metric not in _MORE_IS_BETTER
-            return verdicts.non_inferiority(low, high, config.margin, more_is_worse=worse)
+            return verdicts.non_inferiority_nulls(
+                low, high, config.margin, more_is_worse=self.more_is_worse
+            )
         assert config.direction is not None  # the schema asks for it
-        judge = verdicts.trend if config.kind == "trend" else verdicts.difference
-        return judge(low, high, config.direction, config.margin)
+        return verdicts.difference_nulls(low, high, config.direction, config.margin)
+
+    def verdict(self, found: Estimate, terms: Terms | None = None) -> Verdict:
+        """The verdict of its kind on those terms; without any, as a claim that is judged alone."""
+        terms = alone(self.error) if terms is None else terms
+        if not terms.decides:
+            return "none"
+        supports = self.nulls(found, terms.support).supports
+        refutes = self.nulls(found, terms.refute).refutes
+        return verdicts.Nulls(supports, refutes).verdict
 
 
 def resolve(results: Results, config: ClaimConfig) -> Claim:

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from tutelage.config.schema import ClaimConfig
+from tutelage.findings.finding import Verdict
 from tutelage.findings.judge import Judged, judge
 from tutelage.findings.pairing import Results
 from tutelage.findings.stops import Pair, Stop, StopComparison, comparisons, stops
 from tutelage.findings.wording import comparison, decimals, interval
 
-SentenceVerdict = Literal["supported", "refuted", "undecided", "not tested", "depends on softness"]
+SentenceVerdict = Verdict | Literal["not tested", "depends on softness"]
 
 A = "A teacher that memorises wrong labels makes a better student when stopped early"
 B = "A stopped teacher that is no more accurate itself teaches better"

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Rank = Literal["primary", "secondary"]
-Verdict = Literal["supported", "refuted", "undecided"]
+from tutelage.config.schema_claims import Rank
+
+__all__ = ["Finding", "Rank", "Verdict"]
+
+Verdict = Literal["supported", "refuted", "undecided", "none"]
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,12 @@ class Finding:
 
     `effect`, `low`, `high` and `margin` are in `unit`. The effect is the first condition minus the
     second, or a slope; it and the interval of confidence `level` are None where there are too few
-    replicates for them. `n` counts replicates. `seeds_needed` is the number of replicates at which
-    the interval's half-width falls to the margin, at the spread observed; None when n < 2.
+    replicates for them. Secondary claims share one 5 %: their intervals are of the level at which
+    all hold together, `step_level` is that at which Holm's step-down decided, or ended; it is
+    `level` for a primary claim, and None for an exploratory one, whose verdict is "none".
+    `n` counts replicates. `seeds_needed` is the number of replicates at which
+    the interval's half-width falls to the margin, at the upper 80 % bound of the spread; None when
+    n < 2. `would_change` says in a few words what would change the verdict.
     """
 
     claim: str
@@ -34,6 +41,8 @@ class Finding:
     level: float
     seeds_needed: int | None
     sentence: str
+    step_level: float | None
+    would_change: str
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as it stands in the results document."""

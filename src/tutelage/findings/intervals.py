@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +24,13 @@ class Estimate:
     low: float | None = None
     high: float | None = None
     spread: float | None = None
+
+    def at(self, level: float) -> Estimate:
+        """The same mean with its interval at another confidence level."""
+        if self.spread is None or self.effect is None:
+            return replace(self, level=level)
+        half = float(t_quantile(level, self.n)) * self.spread / math.sqrt(self.n)
+        return replace(self, level=level, low=self.effect - half, high=self.effect + half)
 
 
 def t_quantile(level: float, n: ArrayLike) -> np.ndarray:
@@ -66,11 +73,12 @@ def replicates_needed(spread: float, margin: float, level: float = 0.95) -> int:
     """
     if not (0.0 <= spread < math.inf and margin > 0.0):
         raise ValueError(f"no number of replicates for spread {spread} and margin {margin}")
+    return least(lambda n: float(t_quantile(level, n)) * spread / math.sqrt(n) <= margin)
 
-    def enough(n: int) -> bool:
-        return float(t_quantile(level, n)) * spread / math.sqrt(n) <= margin
 
-    low, high = 1, 2  # the half-width falls with n, so the border can be bracketed and halved
+def least(enough: Callable[[int], bool]) -> int:
+    """The least n >= 2 that is enough, where every larger one is: bracketed, then halved."""
+    low, high = 1, 2
     while not enough(high):
         low, high = high, 2 * high
     while high - low > 1:

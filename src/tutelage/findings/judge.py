@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tutelage.config.schema import ClaimConfig, ClaimsConfig
+from tutelage.findings.change import would_change
 from tutelage.findings.claim import Claim, resolve
 from tutelage.findings.finding import Finding, Rank, Verdict
 from tutelage.findings.intervals import Estimate, estimate, replicates_needed
+from tutelage.findings.multiplicity import Terms, alone, together
 from tutelage.findings.pairing import Diverged, Results, Sample, chance_error
+from tutelage.findings.power import upper_spread
 from tutelage.findings.statement import sentence
-from tutelage.findings.wording import counted
+from tutelage.findings.wording import counted, percent
 
 _OVER = {"teacher_parameters": "log2 of teacher parameters", "teacher_error": "teacher test error"}
 
@@ -25,47 +30,76 @@ class Judged:
     verdict: Verdict
     needed: int | None
     sentence: str
+    terms: Terms
 
 
 def find(results: Results, claims: ClaimsConfig, *, diverged: Diverged = "chance") -> list[Finding]:
     """The findings on `claims`, the primary one first, from the results document of their study.
 
+    The secondary ones share one 5 % (see `multiplicity`), exploratory ones have no verdict.
     `diverged` says what a diverged run counts as where the metric is an error: chance error, or
     nothing. Where a compared run diverged, the finding's sentence gives the other way as well.
     Raises UserError for an unknown metric, ValueError when two rows are the same run.
     """
-    ranked: list[tuple[Rank, dict[str, ClaimConfig]]] = [
-        ("primary", claims.primary),
-        ("secondary", claims.secondary),
-    ]
-    return [
-        _finding(results, name, rank, judge(results, config, diverged), diverged)
-        for rank, configs in ranked
-        for name, config in configs.items()
-    ]
+    findings = []
+    for rank, configs in claims.ranked().items():
+        terms = _terms(results, rank, list(configs.values()), diverged)
+        for (name, config), term in zip(configs.items(), terms, strict=True):
+            judged = judge(results, config, diverged, term)
+            findings.append(_finding(results, name, rank, judged, diverged))
+    return findings
 
 
-def judge(results: Results, config: ClaimConfig, diverged: Diverged = "chance") -> Judged:
-    """One claim on the rows of `results`, with its sentence in words. Raises as `find` does."""
+def _terms(
+    results: Results, rank: Rank, configs: Sequence[ClaimConfig], diverged: Diverged
+) -> list[Terms]:
+    """On which terms each claim of a rank is judged."""
+    claims = [resolve(results, config) for config in configs]
+    if rank != "secondary" or len(claims) < 2:
+        return [alone(claim.error, decides=rank != "exploratory") for claim in claims]
+    measured = [(claim, _measure(results, claim, diverged, claim.error)[1]) for claim in claims]
+
+    def rejects(claim: Claim, found: Estimate, error: float, side: str) -> bool:
+        return getattr(claim.nulls(found, error), side)
+
+    return together(
+        *(
+            [partial(rejects, claim, found, side=side) for claim, found in measured]
+            for side in ("supports", "refutes")
+        )
+    )
+
+
+def judge(
+    results: Results,
+    config: ClaimConfig,
+    diverged: Diverged = "chance",
+    terms: Terms | None = None,
+) -> Judged:
+    """One claim on the rows of `results`, with its sentence in words: on those `terms`, or as one
+    that is judged alone. Raises as `find` does."""
     claim = resolve(results, config)
-    sample, found, needed = _measure(results, claim, diverged)
-    text = [sentence(claim, sample, found, needed)]
+    terms = alone(claim.error) if terms is None else terms
+    sample, found, needed = _measure(results, claim, diverged, terms.shown)
+    text = [sentence(claim, sample, found, needed, terms)]
     if sample.missing:
         left = counted(sample.missing, "student seed is", "student seeds are")
         text.append(f"{left} left out, because not all of the runs compared are done.")
     if sample.diverged:
-        text.append(_divergence(results, claim, sample, diverged))
-    return Judged(claim, sample, found, claim.verdict(found), needed, " ".join(text))
+        text.append(_divergence(results, claim, sample, diverged, terms))
+    verdict = claim.verdict(found, terms)
+    return Judged(claim, sample, found, verdict, needed, " ".join(text), terms)
 
 
 def _measure(
-    results: Results, claim: Claim, diverged: Diverged
+    results: Results, claim: Claim, diverged: Diverged, error: float
 ) -> tuple[Sample[float], Estimate, int | None]:
-    sample = claim.sample(results, diverged)
-    found = estimate(list(sample.values.values()), claim.level)
+    sample, level = claim.sample(results, diverged), claim.level_at(error)
+    found = estimate(list(sample.values.values()), level)
     if found.spread is None:
         return sample, found, None
-    return sample, found, replicates_needed(found.spread, claim.config.margin, claim.level)
+    bound = upper_spread(found.spread, found.n)
+    return sample, found, replicates_needed(bound, claim.config.margin, level)
 
 
 def _finding(
@@ -85,24 +119,37 @@ def _finding(
         margin=claim.config.margin,
         n=found.n,
         method=_method(results, judged, diverged),
-        level=claim.level,
+        level=found.level,
         seeds_needed=judged.needed,
         sentence=judged.sentence,
+        step_level=_step_level(judged),
+        would_change=would_change(claim, found, judged.terms, judged.needed),
     )
+
+
+def _step_level(judged: Judged) -> float | None:
+    """The level that decided; where nothing did, the one at which the step-down ended."""
+    terms = judged.terms
+    if not terms.decides:
+        return None
+    ends = {"supported": terms.support, "refuted": terms.refute}
+    return judged.claim.level_at(ends.get(judged.verdict, max(terms.support, terms.refute)))
 
 
 def _chance(results: Results, claim: Claim) -> float | None:
     return chance_error(claim.metric, results["study"]["data"]["classes"])
 
 
-def _divergence(results: Results, claim: Claim, sample: Sample[float], diverged: Diverged) -> str:
+def _divergence(
+    results: Results, claim: Claim, sample: Sample[float], diverged: Diverged, terms: Terms
+) -> str:
     """What became of the diverged runs, and the finding with the other way of counting them."""
     lost = counted(sample.diverged, "diverged run is", "diverged runs are")
     chance = _chance(results, claim)
     if chance is None:
         return f"{lost} left out, having no such figure."
     other: Diverged = "dropped" if diverged == "chance" else "chance"
-    again = sentence(claim, *_measure(results, claim, other))
+    again = sentence(claim, *_measure(results, claim, other, terms.shown), terms)
     if diverged == "dropped":
         return f"{lost} left out; counted as chance error, {chance:g} %: {again}"
     without = "it" if sample.diverged == 1 else "them"
@@ -111,9 +158,10 @@ def _divergence(results: Results, claim: Claim, sample: Sample[float], diverged:
 
 def _method(results: Results, judged: Judged, diverged: Diverged) -> str:
     claim, n, lost = judged.claim, judged.found.n, judged.sample.diverged
-    text = f"{round(100 * claim.level)} % t interval"
+    text = f"{percent(judged.found.level)} % t interval"
     if claim.config.kind == "equivalence":
-        text = f"two one-sided t tests at 5 % ({text})"
+        error = 100.0 * judged.terms.shown
+        text = f"two one-sided t tests at {error:.2g} % ({text})"
     if claim.config.trend is None:
         text += " over replicate means of differences paired on student seeds"
     else:
@@ -124,4 +172,8 @@ def _method(results: Results, judged: Judged, diverged: Diverged) -> str:
         filled = diverged == "chance" and _chance(results, claim) is not None
         text += f"; {counted(lost, 'diverged run', 'diverged runs')} "
         text += "counted as chance error" if filled else "left out"
+    step = _step_level(judged)
+    if judged.terms.claims > 1 and step is not None:
+        ended = "ended" if judged.verdict == "undecided" else "decided"
+        text += f"; Holm over {judged.terms.claims} secondary claims, {ended} at {percent(step)} %"
     return text

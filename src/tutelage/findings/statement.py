@@ -6,12 +6,15 @@ from tutelage.config.metrics import unit_of
 from tutelage.findings.claim import Claim
 from tutelage.findings.finding import Verdict
 from tutelage.findings.intervals import Estimate
+from tutelage.findings.multiplicity import Terms, alone
 from tutelage.findings.pairing import Sample
 from tutelage.findings.wording import (
     amount,
     comparison,
     decimals,
     evidence,
+    interval,
+    percent,
     slope_text,
 )
 
@@ -38,25 +41,43 @@ _REASONS: dict[tuple[str, Verdict], str] = {
 
 
 def sentence(
-    claim: Claim, sample: Sample[float], found: Estimate, needed: int | None = None
+    claim: Claim,
+    sample: Sample[float],
+    found: Estimate,
+    needed: int | None = None,
+    terms: Terms | None = None,
 ) -> str:
     """The whole sentence, such as "kd/matched has 2.5 points less test error than kd/large (95 %
     interval 2.1 to 2.9 less, 8 replicates): supported."
 
     `needed` is the number of replicates that the margin asks for: an undecided claim names it.
+    Where Holm's step-down decides what the interval shown does not, it gives that interval too.
     """
-    verdict = claim.verdict(found)
+    terms = alone(claim.error) if terms is None else terms
+    verdict = claim.verdict(found, terms)
+    word = "exploratory, so without a verdict" if verdict == "none" else verdict
     if found.effect is None:
-        return f"{_unmeasured(claim)}: {verdict}."
+        return f"{_unmeasured(claim)}: {word}."
     margin = amount(f"{claim.config.margin:g}", unit_of(claim.metric))
     reason = _REASONS.get((claim.config.kind, verdict), "")
     text = _measured(claim, sample, found)
     if reason and found.low is not None:
         text += "; " + reason.format(margin=margin, way=_WAYS.get(claim.config.direction or ""))
-    text += f": {verdict}"
+    text += f"{_step(claim, found, terms, verdict)}: {word}"
     if verdict == "undecided" and needed is not None and needed > found.n:
-        text += f"; at this spread {needed} replicates would give an interval of ±{margin}"
+        text += f"; {needed} replicates would give an interval of ±{margin} (at the upper 80 % "
+        text += "bound of the spread)"
     return f"{text}."
+
+
+def _step(claim: Claim, found: Estimate, terms: Terms, verdict: Verdict) -> str:
+    """The interval that decided, where the one that is shown would say something else."""
+    if not terms.decides or verdict == claim.verdict(found, alone(terms.shown)):
+        return ""
+    at = found.at(claim.level_at(terms.refute if verdict == "refuted" else terms.support))
+    words = ("down", "up") if claim.config.trend else ("less", "more")
+    shown = interval(at, decimals(at, claim.metric, claim.config.margin), words)
+    return f"; decided by the {percent(at.level)} % interval of Holm's step-down, {shown}"
 
 
 def _unmeasured(claim: Claim) -> str:

@@ -42,6 +42,14 @@ def amount(value: str, unit: str) -> str:
     return f"{value} {unit}".rstrip()
 
 
+def percent(level: float) -> str:
+    """A confidence level in percent, in as many decimals as tell what is left of 100: "95",
+    "99.3"."""
+    rest = 100.0 * (1.0 - level)
+    places = next((p for p in range(6) if abs(round(rest, p) - rest) <= 0.05 * rest), 6)
+    return f"{100.0 - round(rest, places):.{places}f}"
+
+
 def decimals(found: Estimate, metric: str, margin: float | None = None) -> int:
     """The fewest decimals at which rounding moves no end of an interval to, or past, zero or a
     margin, and the ends remain apart; at least 1 for points and 2 for the rest."""
@@ -83,7 +91,7 @@ def evidence(
     noun = "replicate" if sample.replicates == 1 else "replicates"
     text = interval(found, places, words)
     if found.low is not None:
-        text = f"{round(100 * found.level)} % interval {text}"
+        text = f"{percent(found.level)} % interval {text}"
     return f"{text}, {count} {noun}"
 
 

@@ -11,6 +11,7 @@ import jinja2
 import vl_convert
 
 from tutelage.errors import UserError
+from tutelage.findings.wording import percent
 from tutelage.reporting import grids, tables
 from tutelage.reporting.class_report import class_figure, class_sentences, long_grid, short_grid
 from tutelage.reporting.classes import by_class
@@ -18,7 +19,7 @@ from tutelage.reporting.figure import Figure
 from tutelage.reporting.figures import figures
 from tutelage.reporting.summary import Row, Summary
 from tutelage.reporting.theme import SHAPES, THEME
-from tutelage.reporting.words import bounds, number, plural, sentences, unbroken, verdict
+from tutelage.reporting.words import basis, bounds, number, plural, sentences, unbroken, verdict
 from tutelage.store import atomic_write
 
 _PAGES = (".html", ".htm")
@@ -148,7 +149,7 @@ def _finding(finding: Row) -> dict[str, Any]:
     """A finding as the page shows it."""
     places = 3 if finding["unit"].startswith("nats") else 2
     low, high, effect = finding["low"], finding["high"], finding["effect"]
-    level = f"{100 * finding['level']:g} % interval" if low is not None else "no interval"
+    level = f"{percent(finding['level'])} % interval" if low is not None else "no interval"
     margin, needed = f"{finding['margin']:g}", finding["seeds_needed"]
     enough = f"; {plural(needed, 'replicate')} for ±{margin}" if needed is not None else ""
     shown = f"{number(effect, places, sign=True)} {finding['unit']}"
@@ -163,6 +164,7 @@ def _finding(finding: Row) -> dict[str, Any]:
             f"{level}, n = {plural(finding['n'], 'replicate')}",
             f"margin {margin}{enough}",
         ],
+        "basis": basis(finding),
         "strip": None if effect is None else _strip(effect, low, high, finding["margin"]),
     }
 

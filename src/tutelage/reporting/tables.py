@@ -17,7 +17,7 @@ from tutelage.reporting import grids
 from tutelage.reporting.class_report import all_sentences, class_rows
 from tutelage.reporting.classes import by_class
 from tutelage.reporting.summary import Row, Summary
-from tutelage.reporting.words import verdict
+from tutelage.reporting.words import basis, verdict
 
 _NOT_FLAT = (
     "history",
@@ -113,7 +113,8 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
 def _finding(finding: Row) -> str:
     look = verdict(finding["verdict"])
     name, rank = _plain(finding["claim"]), finding["rank"]
-    return f"- {look.mark} **{look.word}** · {name} ({rank}): {_plain(finding['sentence'])}"
+    line = f"- {look.mark} **{look.word}** · {name} ({rank}): {_plain(finding['sentence'])}"
+    return "\n".join([line, *(f"  - {_plain(text)}" for text in basis(finding))])
 
 
 def _sentence(sentence: Row) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tutelage.reporting.summary import Interval
 
@@ -28,6 +30,7 @@ _VERDICTS = {
     "supported": Verdict("supported", "supported", "✓", "bold green"),
     "refuted": Verdict("refuted", "refuted", "✗", "bold red"),
     "undecided": Verdict("undecided", "undecided", "○", "bold yellow"),
+    "none": Verdict("no verdict", "untested", "–", "bold"),
     "not tested": Verdict("not tested", "untested", "–", "bold"),
     "depends on softness": Verdict("depends on softness", "divided", "◐", "bold"),
 }
@@ -37,6 +40,14 @@ _SENTENCE_END = re.compile(r"(?<=\.) (?=[A-Z])")
 def verdict(word: str) -> Verdict:
     """The look of a verdict; a word that is not known looks like `not tested`."""
     return _VERDICTS.get(word) or Verdict(word, "untested", "–", "bold")
+
+
+def basis(finding: Mapping[str, Any]) -> list[str]:
+    """What a finding rests on, and what would change it, where the document says that."""
+    lines = [f"Method: {finding['method']}; n = {plural(finding['n'], 'replicate')}."]
+    if finding.get("would_change"):
+        lines.append(f"What would change it: {finding['would_change']}.")
+    return lines
 
 
 def unbroken(text: str) -> str:
