@@ -430,6 +430,32 @@ def test_what_a_claim_names_must_exist(expanded, keys, words):
     assert caught.value.where == "claims.secondary.c"
 
 
+@pytest.mark.parametrize(
+    ("best", "words"),
+    [
+        ({"of": "kd"}, None),
+        ({"of": ["scratch", "kd/early", "eskd"]}, None),
+        ({"of": "kd", "over": "teacher_parameters"}, None),
+        ({"of": "eskd"}, "at least three different conditions"),
+        ({"of": ["eskd", "eskd", "kd/early"]}, "at least three different conditions"),
+        ({"of": "kq"}, "group of conditions 'kq'"),
+        ({"of": ["eskd", "kd/x", "kd/early"]}, "condition 'kd/x'"),
+        (
+            {"of": ["scratch", "kd/early", "eskd"], "over": "teacher_error"},
+            "a best over teachers names scratch, which has none",
+        ),
+    ],
+)
+def test_the_best_of_a_family_is_named(expanded, best, words):
+    claims = {"secondary": {"c": {"best": best}}}
+    if words is None:
+        assert "scratch" in expanded(claims=claims).conditions
+        return
+    with pytest.raises(UserError, match=words) as caught:
+        expanded(claims=claims)
+    assert caught.value.where == "claims.secondary.c"
+
+
 def test_what_an_exploratory_claim_names_must_exist_as_well(expanded):
     pair = {"difference": ["kd/earl", "scratch"], "direction": "less", "margin": 0.5}
     with pytest.raises(UserError, match="condition 'kd/earl'") as caught:

@@ -208,6 +208,16 @@ def test_a_claim_says_one_thing_and_all_of_it(parts, claim, words):
     assert words in message(put(parts, "claims", {"primary": {"p": {"margin": 1.0, **claim}}}))
 
 
+def test_only_a_best_takes_no_margin(parts):
+    claims = {"primary": {"p": {"equivalence": ["a", "b"]}}}
+    text = message(put(parts, "claims", claims))
+    assert "equivalence needs a margin, the smallest effect of interest" in text
+    best = {"primary": {"p": {"best": {"of": "kd"}, "margin": 1.0}}}
+    assert "best takes no margin" in message(put(parts, "claims", best))
+    best = {"primary": {"p": {"best": {"of": "kd"}, "direction": "less"}}}
+    assert "best takes no direction" in message(put(parts, "claims", best))
+
+
 def test_there_is_one_primary_claim_at_most(parts):
     claims = parts["claims"]["primary"]
     claims["q"] = dict(claims["p"])

@@ -78,6 +78,7 @@ def finding(claim: str, **changed: Any) -> dict[str, Any]:
         "sentence": f"Whether {claim.replace('-', ' ')} is not decided by these 6 replicates.",
         "step_level": 0.95,
         "would_change": "an interval that reaches zero; its nearer end is 0.4 points away",
+        "among": None,
     }
     return found | changed
 

@@ -126,9 +126,10 @@ def _check_claims(study: StudyConfig, expanded: Expanded) -> None:
             for condition in named:
                 if condition not in conditions:
                     raise unknown("condition", condition, conditions, where=where)
-                if claim.trend and conditions[condition].teacher is None:
+                if _over_teachers(claim) and conditions[condition].teacher is None:
                     raise UserError(
-                        f"a trend over teachers names {condition}, which has none.", where=where
+                        f"a {claim.kind} over teachers names {condition}, which has none.",
+                        where=where,
                     )
             check_precision(named, expanded, where)
 
@@ -136,6 +137,8 @@ def _check_claims(study: StudyConfig, expanded: Expanded) -> None:
 def _named_in(
     claim: ClaimConfig, conditions: dict[str, Training], teachers: dict[str, Teacher], where: str
 ) -> list[str]:
+    if claim.best is not None:
+        return _family_in(claim.best.of, conditions, "a best of a family", where)
     if claim.trend is None:
         return claim.difference or claim.non_inferiority or claim.equivalence or []
     if isinstance(claim.trend.within, list):
@@ -149,3 +152,22 @@ def _named_in(
         raise UserError("a trend needs at least two fully trained teachers in its group.",
                         where=where)  # fmt: skip
     return full
+
+
+def _over_teachers(claim: ClaimConfig) -> bool:
+    """Whether the claim orders its conditions by what their teachers are."""
+    return bool(claim.trend) or (claim.best is not None and claim.best.over != "listed")
+
+
+def _family_in(
+    named: str | list[str], conditions: dict[str, Training], what: str, where: str
+) -> list[str]:
+    """At least three different conditions: those listed, or all of one group."""
+    if isinstance(named, str):
+        groups = {c.group for c in conditions.values()}
+        if named not in groups:
+            raise unknown("group of conditions", named, groups, where=where)
+        named = [c.name for c in conditions.values() if c.group == named]
+    if len(set(named)) < max(3, len(named)):
+        raise UserError(f"{what} needs at least three different conditions.", where=where)
+    return named

@@ -22,7 +22,13 @@ from tutelage.config.fields import (
     one_of,
 )
 from tutelage.config.schema_adaptive import AdaptiveConfig
-from tutelage.config.schema_claims import CLAIM_KINDS, ClaimConfig, ClaimsConfig, TrendConfig
+from tutelage.config.schema_claims import (
+    CLAIM_KINDS,
+    BestConfig,
+    ClaimConfig,
+    ClaimsConfig,
+    TrendConfig,
+)
 from tutelage.config.schema_data import DataConfig, TransformViews
 from tutelage.config.schema_losses import FEATURE_METHODS, LossConfig
 from tutelage.config.schema_recipe import (
@@ -37,6 +43,7 @@ __all__ = [
     "CLAIM_KINDS",
     "AdamW",
     "AdaptiveConfig",
+    "BestConfig",
     "ClaimConfig",
     "ClaimsConfig",
     "ConditionConfig",

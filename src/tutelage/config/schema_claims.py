@@ -21,8 +21,17 @@ class TrendConfig(Strict):
     )
 
 
+class BestConfig(Strict):
+    """An ordered family: its best condition lies inside the order, at neither end."""
+
+    of: Name | Annotated[list[str], Field(min_length=3)] = Field(
+        description="conditions, or one group of them"
+    )
+    over: Literal["listed", "teacher_parameters", "teacher_error"] = "listed"
+
+
 Rank = Literal["primary", "secondary", "exploratory"]
-CLAIM_KINDS = ("difference", "non_inferiority", "equivalence", "trend")
+CLAIM_KINDS = ("difference", "non_inferiority", "equivalence", "trend", "best")
 
 
 class ClaimConfig(Strict):
@@ -32,13 +41,21 @@ class ClaimConfig(Strict):
     non_inferiority: Pair | None = Field(default=None, description="[a, b]: a is worse by < margin")
     equivalence: Pair | None = Field(default=None, description="[a, b]: |a - b| < margin")
     trend: TrendConfig | None = None
+    best: BestConfig | None = None
     direction: Literal["less", "greater", "decreasing", "increasing"] | None = None
     metric: str = "test_error"
-    margin: Positive = Field(description="the smallest effect of interest, in the metric's unit")
+    margin: Positive | None = Field(
+        default=None,
+        description="the smallest effect of interest, in the metric's unit; every kind but best",
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> ClaimConfig:
         one_of(self, CLAIM_KINDS, "a claim")
+        if self.best and self.margin is not None:
+            raise ValueError("best takes no margin")
+        if not self.best and self.margin is None:
+            raise ValueError(f"{self.kind} needs a margin, the smallest effect of interest")
         wanted = {"difference": ("less", "greater"), "trend": ("increasing", "decreasing")}
         allowed = wanted.get(self.kind)
         if allowed and self.direction not in allowed:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tutelage.config.metrics import unit_of
+from tutelage.findings.best import Ranking
 from tutelage.findings.claim import Claim
+from tutelage.findings.finding import Verdict
 from tutelage.findings.intervals import Estimate
 from tutelage.findings.multiplicity import Terms
 from tutelage.findings.power import POWER, replicates_for_power, upper_spread
 from tutelage.findings.wording import amount, counted, decimals
 
+_MOST_DECIMALS = 6
 _TWO_SIDED = ("equivalence",)
 _NO_EFFECT = ("non_inferiority", "equivalence")  # supported where there is no difference
 
@@ -19,25 +24,48 @@ def would_change(claim: Claim, found: Estimate, terms: Terms, needed: int | None
     Supported or refuted: the border that the interval that decided would have to reach, and how far
     away it is. `needed` is Finding.seeds_needed."""
     verdict = claim.verdict(found, terms)
-    if found.effect is None:
+    if found.n == 0:
         return "runs: no replicate has all that it compares"
     if verdict == "none":
         return "nothing here: another study can claim it"
+    if isinstance(found, Ranking) and found.n > 1:
+        return _set(claim, found, verdict, terms)
     if found.spread is None or needed is None:
         return "more replicates: an interval takes at least 2"
     if verdict == "undecided":
         return _replicates(claim, found, terms, needed)
+    return _border(claim, found.at(claim.deciding_level(verdict, terms)), verdict)
+
+
+def _set(claim: Claim, found: Ranking, verdict: Verdict, terms: Terms) -> str:
+    """The same for a confidence set of the best."""
+    ends = found.is_end
+    if ends.all():
+        return "a family that tells its ends from its inside"
+    if verdict == "undecided":
+        left = found.excess(max(terms.support, terms.refute)) <= 0.0
+        names = {
+            where: [n for n, keep in zip(found.names, left & which, strict=True) if keep]
+            for where, which in (("at the ends", ends), ("inside", ~ends))
+        }
+        text = ", and ".join(f"{', '.join(kept)} {where}" for where, kept in names.items())
+        return f"more replicates: the best can still be {text}"
     error = terms.support if verdict == "supported" else terms.refute
-    return _border(claim, found.at(_level(claim, verdict, error)), verdict)
+    which = ends if verdict == "supported" else ~ends
+    excess = np.where(which, found.excess(error), np.inf)
+    nearest = int(excess.argmin())
+    away = _distance(float(excess[nearest]), unit_of(claim.metric), 1)
+    return f"{found.names[nearest]} among the best; it is out of the set by {away}"
 
 
-def _level(claim: Claim, verdict: str, error: float) -> float:
-    wide = verdict == "refuted" and claim.config.kind in _TWO_SIDED
-    return 1.0 - error if wide else claim.level_at(error)
+def _distance(away: float, unit: str, places: int) -> str:
+    while places < _MOST_DECIMALS and float(f"{away:.{places}f}") == 0.0:
+        places += 1
+    return amount(f"{away:.{places}f}", unit)
 
 
 def _replicates(claim: Claim, found: Estimate, terms: Terms, needed: int) -> str:
-    margin = amount(f"{claim.config.margin:g}", unit_of(claim.metric))
+    margin = amount(f"{claim.margin:g}", unit_of(claim.metric))
     if needed > found.n:
         width = f"{needed} would give an interval of ±{margin}"
     else:
@@ -46,7 +74,7 @@ def _replicates(claim: Claim, found: Estimate, terms: Terms, needed: int) -> str
     # Of two one-sided tests both have to be passed, so that each may fail half as often.
     wanted = 1.0 - (1.0 - POWER) / 2 if claim.config.kind in _TWO_SIDED else POWER
     bound = upper_spread(found.spread, found.n)
-    powerful = replicates_for_power(claim.config.margin, bound, terms.support, wanted)
+    powerful = replicates_for_power(claim.margin, bound, terms.support, wanted)
     if claim.config.kind in _NO_EFFECT:
         case = "if there is no difference"
     else:
@@ -55,26 +83,23 @@ def _replicates(claim: Claim, found: Estimate, terms: Terms, needed: int) -> str
     return f"more replicates: {width}; {chance} (both at the upper 80 % bound of the spread)"
 
 
-def _border(claim: Claim, at: Estimate, verdict: str) -> str:
+def _border(claim: Claim, at: Estimate, verdict: Verdict) -> str:
     assert at.low is not None
     assert at.high is not None
     unit, config = unit_of(claim.metric), claim.config
-    margin = amount(f"{config.margin:g}", unit)
+    margin = amount(f"{claim.margin:g}", unit)
     if config.kind == "equivalence":
-        name, marks = f"±{margin}", (-config.margin, config.margin)
+        name, marks = f"±{margin}", (-claim.margin, claim.margin)
     elif config.kind == "non_inferiority":
         name = f"{margin} worse"
-        marks = (config.margin if claim.more_is_worse else -config.margin,)
+        marks = (claim.margin if claim.more_is_worse else -claim.margin,)
     elif verdict == "supported":
         name, marks = "zero", (0.0,)
     else:
         up = config.direction in ("greater", "increasing")
-        name, marks = f"{margin} {_way(config.direction)}", (config.margin * (1 if up else -1),)
+        name, marks = f"{margin} {_way(config.direction)}", (claim.margin * (1 if up else -1),)
     away = min(abs(end - mark) for end in (at.low, at.high) for mark in marks)
-    places = decimals(at, claim.metric, config.margin)
-    while places < 6 and float(f"{away:.{places}f}") == 0.0:
-        places += 1
-    distance = amount(f"{away:.{places}f}", unit)
+    distance = _distance(away, unit, decimals(at, claim.metric, claim.margin))
     return f"an interval that reaches {name}; its nearer end is {distance} away"
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from tutelage.config.metrics import canonical_metric, unit_of
 from tutelage.config.schema import ClaimConfig
 from tutelage.findings import verdicts
+from tutelage.findings.best import Ranking, rank
 from tutelage.findings.finding import Verdict
-from tutelage.findings.intervals import Estimate
+from tutelage.findings.intervals import Estimate, estimate
 from tutelage.findings.multiplicity import Terms, alone
 from tutelage.findings.pairing import (
     Diverged,
@@ -16,6 +18,9 @@ from tutelage.findings.pairing import (
     Sample,
     differences,
     family,
+    order,
+    ordered,
+    replicate_means,
     slopes,
     teachers_vary,
 )
@@ -48,8 +53,21 @@ class Claim:
         return self.level_at(self.error)
 
     def level_at(self, error: float) -> float:
-        """The level of the interval of which each end is wrong with a chance of `error`."""
-        return 1.0 - 2.0 * error
+        """The level of the interval of which each end is wrong with a chance of `error`, or of the
+        set that leaves the best out with that chance."""
+        return 1.0 - error if self.config.best else 1.0 - 2.0 * error
+
+    def deciding_level(self, verdict: Verdict, terms: Terms) -> float:
+        """The level of what decided; where nothing did, that at which the step-down ended."""
+        if verdict == "refuted" and self.config.kind == "equivalence":
+            return 1.0 - terms.refute
+        errors = {"supported": terms.support, "refuted": terms.refute}
+        return self.level_at(errors.get(verdict, max(terms.support, terms.refute)))
+
+    @property
+    def margin(self) -> float:
+        """Its margin, 0 for a kind that takes none."""
+        return self.config.margin or 0.0
 
     @property
     def unit(self) -> str:
@@ -66,6 +84,19 @@ class Claim:
         """How a sentence begins that n replicates allow to speak of these teachers alone."""
         return "" if n >= FEW and self.teachers_vary else "For these teachers, "
 
+    def measure(
+        self, results: Results, diverged: Diverged, error: float
+    ) -> tuple[Sample[Any], Estimate]:
+        """What every replicate came to, and the estimate over them at `level_at(error)`."""
+        level = self.level_at(error)
+        if self.config.best is not None:
+            means = replicate_means(results, self.metric, self.conditions, diverged)
+            places = order(results, self.conditions, self.config.best.over)
+            values, worse = list(means.values.values()), self.more_is_worse
+            return means, rank(self.conditions, places, values, level, more_is_worse=worse)
+        sample = self.sample(results, diverged)
+        return sample, estimate(list(sample.values.values()), level)
+
     def sample(self, results: Results, diverged: Diverged) -> Sample[float]:
         """The difference or slope of every replicate."""
         if self.config.trend is not None:
@@ -76,6 +107,8 @@ class Claim:
     def nulls(self, found: Estimate, error: float) -> verdicts.Nulls:
         """Which nulls of its kind are rejected at that chance of a false verdict; neither where
         there is no interval."""
+        if isinstance(found, Ranking):
+            return found.nulls(error)
         at, config = found.at(self.level_at(error)), self.config
         low, high = at.low, at.high
         if low is None or high is None:
@@ -84,13 +117,13 @@ class Claim:
             wide = found.at(1.0 - error)
             assert wide.low is not None
             assert wide.high is not None
-            return verdicts.equivalence_nulls(low, high, config.margin, (wide.low, wide.high))
+            return verdicts.equivalence_nulls(low, high, self.margin, (wide.low, wide.high))
         if config.kind == "non_inferiority":
             return verdicts.non_inferiority_nulls(
-                low, high, config.margin, more_is_worse=self.more_is_worse
+                low, high, self.margin, more_is_worse=self.more_is_worse
             )
         assert config.direction is not None  # the schema asks for it
-        return verdicts.difference_nulls(low, high, config.direction, config.margin)
+        return verdicts.difference_nulls(low, high, config.direction, self.margin)
 
     def verdict(self, found: Estimate, terms: Terms | None = None) -> Verdict:
         """The verdict of its kind on those terms; without any, as a claim that is judged alone."""
@@ -106,6 +139,9 @@ def resolve(results: Results, config: ClaimConfig) -> Claim:
     """The claim in the study of `results`. Raises UserError for an unknown metric."""
     if config.trend is not None:
         metric, conditions = config.trend.of, family(results, config.trend.within)
+    elif config.best is not None:
+        metric = config.metric
+        conditions = ordered(results, config.best.of, config.best.over)
     else:
         metric = config.metric
         conditions = config.difference or config.non_inferiority or config.equivalence or []

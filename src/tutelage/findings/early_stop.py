@@ -129,7 +129,8 @@ def _judged(results: Results, pair: Pair | None) -> Judged | None:
 def _margin(results: Results) -> float:
     primary: dict[str, Any] = results["study"]["config"].get("claims", {}).get("primary", {})
     for claim in primary.values():
-        if claim.get("metric", "test_error") == "test_error" and not claim.get("trend"):
+        of_pair = not claim.get("trend") and claim.get("margin") is not None
+        if claim.get("metric", "test_error") == "test_error" and of_pair:
             return claim["margin"]
     return _MARGIN
 

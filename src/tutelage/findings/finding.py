@@ -23,7 +23,8 @@ class Finding:
     `level` for a primary claim, and None for an exploratory one, whose verdict is "none".
     `n` counts replicates. `seeds_needed` is the number of replicates at which
     the interval's half-width falls to the margin, at the upper 80 % bound of the spread; None when
-    n < 2. `would_change` says in a few words what would change the verdict.
+    n < 2. `would_change` says in a few words what would change the verdict. `among` is the
+    confidence set of the best of a family; `margin` is None for a kind that takes none.
     """
 
     claim: str
@@ -35,7 +36,7 @@ class Finding:
     low: float | None
     high: float | None
     unit: str
-    margin: float
+    margin: float | None
     n: int
     method: str
     level: float
@@ -43,6 +44,7 @@ class Finding:
     sentence: str
     step_level: float | None
     would_change: str
+    among: list[str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as it stands in the results document."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from tutelage.config.schema import ClaimConfig, ClaimsConfig
+from tutelage.findings.best import Ranking
 from tutelage.findings.change import would_change
 from tutelage.findings.claim import Claim, resolve
 from tutelage.findings.finding import Finding, Rank, Verdict
-from tutelage.findings.intervals import Estimate, estimate, replicates_needed
+from tutelage.findings.intervals import Estimate, replicates_needed
 from tutelage.findings.multiplicity import Terms, alone, together
 from tutelage.findings.pairing import Diverged, Results, Sample, chance_error
 from tutelage.findings.power import upper_spread
@@ -25,7 +27,7 @@ class Judged:
     """A claim with what its rows came to; `needed` as Finding.seeds_needed."""
 
     claim: Claim
-    sample: Sample[float]
+    sample: Sample[Any]
     found: Estimate
     verdict: Verdict
     needed: int | None
@@ -93,13 +95,12 @@ def judge(
 
 def _measure(
     results: Results, claim: Claim, diverged: Diverged, error: float
-) -> tuple[Sample[float], Estimate, int | None]:
-    sample, level = claim.sample(results, diverged), claim.level_at(error)
-    found = estimate(list(sample.values.values()), level)
+) -> tuple[Sample[Any], Estimate, int | None]:
+    sample, found = claim.measure(results, diverged, error)
     if found.spread is None:
         return sample, found, None
     bound = upper_spread(found.spread, found.n)
-    return sample, found, replicates_needed(bound, claim.config.margin, level)
+    return sample, found, replicates_needed(bound, claim.margin, found.level)
 
 
 def _finding(
@@ -124,16 +125,15 @@ def _finding(
         sentence=judged.sentence,
         step_level=_step_level(judged),
         would_change=would_change(claim, found, judged.terms, judged.needed),
+        among=found.among(judged.terms.shown) if isinstance(found, Ranking) and found.n else None,
     )
 
 
 def _step_level(judged: Judged) -> float | None:
     """The level that decided; where nothing did, the one at which the step-down ended."""
-    terms = judged.terms
-    if not terms.decides:
+    if not judged.terms.decides:
         return None
-    ends = {"supported": terms.support, "refuted": terms.refute}
-    return judged.claim.level_at(ends.get(judged.verdict, max(terms.support, terms.refute)))
+    return judged.claim.deciding_level(judged.verdict, judged.terms)
 
 
 def _chance(results: Results, claim: Claim) -> float | None:
@@ -141,7 +141,7 @@ def _chance(results: Results, claim: Claim) -> float | None:
 
 
 def _divergence(
-    results: Results, claim: Claim, sample: Sample[float], diverged: Diverged, terms: Terms
+    results: Results, claim: Claim, sample: Sample[Any], diverged: Diverged, terms: Terms
 ) -> str:
     """What became of the diverged runs, and the finding with the other way of counting them."""
     lost = counted(sample.diverged, "diverged run is", "diverged runs are")
@@ -157,7 +157,12 @@ def _divergence(
 
 
 def _method(results: Results, judged: Judged, diverged: Diverged) -> str:
-    claim, n, lost = judged.claim, judged.found.n, judged.sample.diverged
+    claim = judged.claim
+    if isinstance(judged.found, Ranking):
+        text = f"{percent(judged.found.level)} % confidence set of the best (multiple comparisons "
+        text += "with the best by one-sided t tests on differences paired on student seeds, "
+        text += f"Bonferroni over {max(len(claim.conditions) - 1, 1)})"
+        return text + _footnotes(results, judged, diverged)
     text = f"{percent(judged.found.level)} % t interval"
     if claim.config.kind == "equivalence":
         error = 100.0 * judged.terms.shown
@@ -166,6 +171,12 @@ def _method(results: Results, judged: Judged, diverged: Diverged) -> str:
         text += " over replicate means of differences paired on student seeds"
     else:
         text += f" over the replicates' least-squares slopes on {_OVER[claim.config.trend.over]}"
+    return text + _footnotes(results, judged, diverged)
+
+
+def _footnotes(results: Results, judged: Judged, diverged: Diverged) -> str:
+    """Degrees of freedom, what became of diverged runs, and the correction."""
+    claim, n, lost, text = judged.claim, judged.found.n, judged.sample.diverged, ""
     if n > 1:
         text += f", {counted(n - 1, 'degree', 'degrees')} of freedom"
     if lost:

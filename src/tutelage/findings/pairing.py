@@ -134,6 +134,32 @@ def family(results: Results, within: str | Sequence[str]) -> list[str]:
     return names
 
 
+def ordered(results: Results, of: str | Sequence[str], over: Over | Literal["listed"]) -> list[str]:
+    """The conditions of a family in their order: as listed, those of a group as in the study, or by
+    a property of their teachers (those of which it is not known yet come last)."""
+    known = [c["name"] for c in results["conditions"] if isinstance(of, str) and c["group"] == of]
+    names = known if isinstance(of, str) else list(of)
+    places = order(results, names, over)
+    return [names[i] for i in sorted(range(len(names)), key=lambda i: places[i])]
+
+
+def order(
+    results: Results, names: Sequence[str], over: Over | Literal["listed"]
+) -> tuple[float, ...]:
+    """The place of each condition in the order: its position, or what its teacher is (the mean over
+    replicates of the teacher's test error; infinity where that is not known yet)."""
+    if over == "listed":
+        return tuple(map(float, range(len(names))))
+    return tuple(_teacher_mean(results, name, over) for name in names)
+
+
+def _teacher_mean(results: Results, condition: str, over: Over) -> float:
+    replicates = {row["replicate"] for row in results["runs"]}
+    found = [teacher_value(results, condition, over, r) for r in sorted(replicates)]
+    known = [value for value in found if value is not None]
+    return float(np.mean(known)) if known else math.inf
+
+
 def is_full(teacher: Mapping[str, Any]) -> bool:
     """One network, trained to the end of its schedule, by labels alone, logits untouched."""
     untouched = teacher["scaled"] is None and teacher.get("made_of") is None

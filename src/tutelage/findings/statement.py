@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tutelage.config.metrics import unit_of
+from tutelage.findings.best import Ranking
 from tutelage.findings.claim import Claim
 from tutelage.findings.finding import Verdict
 from tutelage.findings.intervals import Estimate
@@ -17,6 +20,7 @@ from tutelage.findings.wording import (
     percent,
     slope_text,
 )
+from tutelage.findings.wording_best import ranked
 
 _PER = {
     "teacher_parameters": "doubling of the teacher's parameters",
@@ -34,6 +38,8 @@ _REASONS: dict[tuple[str, Verdict], str] = {
     ("non_inferiority", "supported"): "worse by {margin} or more is excluded",
     ("non_inferiority", "refuted"): "it is worse by more than {margin}",
     ("non_inferiority", "undecided"): "whether it is worse by {margin} or more is open",
+    ("best", "supported"): "neither end is among them",
+    ("best", "refuted"): "nothing inside is among them",
     ("equivalence", "supported"): "a difference of {margin} or more is excluded",
     ("equivalence", "refuted"): "the difference is more than {margin}",
     ("equivalence", "undecided"): "whether the difference is {margin} or more is open",
@@ -42,7 +48,7 @@ _REASONS: dict[tuple[str, Verdict], str] = {
 
 def sentence(
     claim: Claim,
-    sample: Sample[float],
+    sample: Sample[Any],
     found: Estimate,
     needed: int | None = None,
     terms: Terms | None = None,
@@ -56,12 +62,15 @@ def sentence(
     terms = alone(claim.error) if terms is None else terms
     verdict = claim.verdict(found, terms)
     word = "exploratory, so without a verdict" if verdict == "none" else verdict
-    if found.effect is None:
+    if found.n == 0:
         return f"{_unmeasured(claim)}: {word}."
-    margin = amount(f"{claim.config.margin:g}", unit_of(claim.metric))
+    margin = amount(f"{claim.margin:g}", unit_of(claim.metric))
     reason = _REASONS.get((claim.config.kind, verdict), "")
-    text = _measured(claim, sample, found)
-    if reason and found.low is not None:
+    if isinstance(found, Ranking):
+        text = ranked(claim, sample, found, terms.shown)
+    else:
+        text = _measured(claim, sample, found)
+    if reason and (found.low is not None or isinstance(found, Ranking)):
         text += "; " + reason.format(margin=margin, way=_WAYS.get(claim.config.direction or ""))
     text += f"{_step(claim, found, terms, verdict)}: {word}"
     if verdict == "undecided" and needed is not None and needed > found.n:
@@ -74,13 +83,18 @@ def _step(claim: Claim, found: Estimate, terms: Terms, verdict: Verdict) -> str:
     """The interval that decided, where the one that is shown would say something else."""
     if not terms.decides or verdict == claim.verdict(found, alone(terms.shown)):
         return ""
-    at = found.at(claim.level_at(terms.refute if verdict == "refuted" else terms.support))
+    at = found.at(claim.deciding_level(verdict, terms))
+    if isinstance(found, Ranking):
+        names = ", ".join(found.among(terms.refute if verdict == "refuted" else terms.support))
+        return f"; decided by the {percent(at.level)} % set of Holm's step-down, {names}"
     words = ("down", "up") if claim.config.trend else ("less", "more")
-    shown = interval(at, decimals(at, claim.metric, claim.config.margin), words)
+    shown = interval(at, decimals(at, claim.metric, claim.margin), words)
     return f"; decided by the {percent(at.level)} % interval of Holm's step-down, {shown}"
 
 
 def _unmeasured(claim: Claim) -> str:
+    if claim.config.best is not None:
+        return f"No replicate has all of {', '.join(claim.conditions)} with the same student seed"
     if claim.config.trend is None:
         first, second = claim.conditions
         return f"No replicate has both {first} and {second} with the same student seed"
@@ -88,9 +102,9 @@ def _unmeasured(claim: Claim) -> str:
     return f"No replicate has the runs of at least two different teachers in {names}"
 
 
-def _measured(claim: Claim, sample: Sample[float], found: Estimate) -> str:
+def _measured(claim: Claim, sample: Sample[Any], found: Estimate) -> str:
     assert found.effect is not None
-    places = decimals(found, claim.metric, claim.config.margin)
+    places = decimals(found, claim.metric, claim.margin)
     trend = claim.config.trend
     if trend is None:
         first, second = claim.conditions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from tutelage.config.metrics import unit_of
 from tutelage.findings.intervals import Estimate
@@ -84,15 +85,19 @@ def interval(found: Estimate, places: int, words: Sequence[str] = ("less", "more
 
 
 def evidence(
-    found: Estimate, sample: Sample[float], places: int, words: Sequence[str] = ("less", "more")
+    found: Estimate, sample: Sample[Any], places: int, words: Sequence[str] = ("less", "more")
 ) -> str:
     """ "95 % interval 2.1 to 2.9 less, 8 replicates"."""
-    count = str(found.n) if found.n == sample.replicates else f"{found.n} of {sample.replicates}"
-    noun = "replicate" if sample.replicates == 1 else "replicates"
     text = interval(found, places, words)
     if found.low is not None:
         text = f"{percent(found.level)} % interval {text}"
-    return f"{text}, {count} {noun}"
+    return f"{text}, {replicates(found, sample)}"
+
+
+def replicates(found: Estimate, sample: Sample[Any]) -> str:
+    """ "8 replicates", "7 of 8 replicates"."""
+    count = str(found.n) if found.n == sample.replicates else f"{found.n} of {sample.replicates}"
+    return f"{count} {'replicate' if sample.replicates == 1 else 'replicates'}"
 
 
 def comparison(first: str, second: str, metric: str, effect: float, places: int) -> str:

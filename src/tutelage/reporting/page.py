@@ -150,8 +150,9 @@ def _finding(finding: Row) -> dict[str, Any]:
     places = 3 if finding["unit"].startswith("nats") else 2
     low, high, effect = finding["low"], finding["high"], finding["effect"]
     level = f"{percent(finding['level'])} % interval" if low is not None else "no interval"
-    margin, needed = f"{finding['margin']:g}", finding["seeds_needed"]
-    enough = f"; {plural(needed, 'replicate')} for ±{margin}" if needed is not None else ""
+    needed, margin = finding["seeds_needed"], finding["margin"]
+    level = "confidence set" if finding.get("among") is not None else level
+    enough = f"; {plural(needed, 'replicate')} for ±{margin:g}" if needed is not None else ""
     shown = f"{number(effect, places, sign=True)} {finding['unit']}"
     return {
         "claim": finding["claim"],
@@ -162,10 +163,10 @@ def _finding(finding: Row) -> dict[str, Any]:
         "effect": f"{shown} {bounds(low, high, places, sign=True)}".strip(),
         "details": [
             f"{level}, n = {plural(finding['n'], 'replicate')}",
-            f"margin {margin}{enough}",
+            "no margin" if margin is None else f"margin {margin:g}{enough}",
         ],
         "basis": basis(finding),
-        "strip": None if effect is None else _strip(effect, low, high, finding["margin"]),
+        "strip": None if effect is None else _strip(effect, low, high, margin or 0.0),
     }
 
 

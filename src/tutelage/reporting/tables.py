@@ -77,7 +77,11 @@ def runs_csv(results: Row) -> str:
 
 def findings_csv(results: Row) -> str:
     """One line a finding, with all its fields."""
-    return _csv(list(results.get("findings") or ()), [field.name for field in fields(Finding)])
+    rows = [
+        {k: "; ".join(v) if isinstance(v, list) else v for k, v in finding.items()}
+        for finding in results.get("findings") or ()
+    ]
+    return _csv(rows, [field.name for field in fields(Finding)])
 
 
 def classes_csv(results: Row) -> str:
