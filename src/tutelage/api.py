@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from tutelage.config.load import load_study, validate
 from tutelage.config.schema import StudyConfig
 from tutelage.errors import UserError
 from tutelage.findings import find, mimicry, sentences
+from tutelage.findings.planning import Outlook, outlooks
 from tutelage.store import Store
 from tutelage.study.checks import check_names
-from tutelage.study.context import Context
+from tutelage.study.context import Context, list_manifests
 from tutelage.study.engines.events import Agenda, Event
 from tutelage.study.progress import drop_branches, missing_tasks
 from tutelage.study.results import collect
@@ -234,6 +235,32 @@ def _default_workers(device: str) -> int:
 def open_result(study: str = "last", store: str | Path | None = None) -> StudyResult:
     """The result of a study that was run before, by name, id or `last`; needs no data."""
     return StudyResult(Context.open(Store.open(store or default_store(), create=False), study))
+
+
+def outlook(context: Context, cost: Mapping[str, float]) -> tuple[list[Outlook], str | None]:
+    """What each claim of a prepared study can expect of its design, and the id of the study that
+    the spreads were measured in: the latest of its name in the store in which two replicates or
+    more have what some claim compares. Without one, None, and the outlooks say how much spread the
+    design can bear. `cost` are the predicted core-seconds of the plan's tasks.
+    """
+    replicates = context.config.replicates
+    claims, count, students = context.config.claims, replicates.count, replicates.students
+    price = partial(_replicate_seconds, context, cost)
+    for manifest in reversed(list_manifests(context.store)):
+        if manifest["name"] != context.config.name:
+            continue
+        found = outlooks(claims, count, students, collect(Context(context.store, manifest)), price)
+        if any(each.measured for each in found):
+            return found, manifest["id"]
+    return outlooks(claims, count, students), None
+
+
+def _replicate_seconds(context: Context, cost: Mapping[str, float], students: int) -> float:
+    """The predicted core-seconds of a replicate with so many students."""
+    nodes, replicates = context.plan.nodes, context.config.replicates
+    ours = sum(cost[key] for key, node in nodes.items() if node.role == "student")
+    rest = sum(cost.values()) - ours
+    return (rest + ours * students / replicates.students) / replicates.count
 
 
 def _keep(store: Store, train: Any, test: Any = None) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from tutelage.config.schema import ClaimConfig, ClaimsConfig
 from tutelage.findings.claim import Claim, resolve
@@ -18,6 +18,7 @@ from tutelage.findings.pairing import Results
 from tutelage.findings.power import POWER, power, replicates_for_power, upper_bound
 from tutelage.findings.verdicts import ERRORS
 
+KINDS = ("difference", "non_inferiority", "equivalence", "trend")  # what a t test decides
 STUDENTS = (1, 2, 4, 8)
 MOST_REPLICATES = 1000
 """Designs of more replicates are named as none: nobody runs them, and their figure means little."""
@@ -74,7 +75,7 @@ def outlooks(
     earlier: Results | None = None,
     cost: Callable[[int], float] = lambda students: 0.0,
 ) -> list[Outlook]:
-    """What each claim with a margin and a verdict can expect of a design, the primary one first.
+    """What each claim of KINDS with a verdict can expect of a design, the primary one first.
 
     `earlier` is the results document of a run of the same conditions, which the spreads are taken
     from, and `cost` says how many core-seconds a replicate with so many students takes. Secondary
@@ -95,12 +96,12 @@ def _outlooks(
             continue
         shared = rank == "secondary" and len(configs) > 1
         for name, config in configs.items():
-            if config.margin is None:
+            if config.kind not in KINDS:
                 continue
             error = FAMILY_ERROR / len(configs) if shared else ERRORS[config.kind]
             seen = _Spread.of(earlier, config) if earlier is not None else None
             found = Outlook(
-                name, rank, config.kind, config.margin, _unit(config), replicates, students,
+                name, rank, config.kind, _margin(config), _unit(config), replicates, students,
                 largest_spread=_largest_spread(config, replicates, error),
             )  # fmt: skip
             yield found if seen is None else _measured(found, config, error, seen, cost)
@@ -168,19 +169,23 @@ class _Spread:
         """The upper 80 % bound of the standard deviation of means over so many students.
 
         With v the variance of means over m students and w that within replicates, those over k
-        students have v + w (1/k - 1/m), and w/k at least; the degrees of freedom of that sum are
-        Satterthwaite's (1946, Biometrics 2). From single students w is not known; v is then taken
-        for more of them too, which is more than they have.
+        students have v + w (1/k - 1/m), and for k > m at least w/k; the degrees of freedom of that
+        sum are Satterthwaite's (1946, Biometrics 2). From single students w is not known; v is then
+        taken for more of them too, which is more than they have.
         """
         if self.within is None:
             return upper_bound(math.sqrt(self.of_means), self.n - 1)
         more = self.within * (1 / students - 1 / self.students)
-        variance = max(self.of_means + more, self.within / students)
+        variance = self.of_means + more
+        if more < 0.0:
+            variance = max(variance, self.within / students)
         if variance == 0.0:
             return 0.0
         spread = self.of_means**2 / (self.n - 1) + more**2 / (self.n * (self.students - 1))
         freedom = max(1.0, variance**2 / spread) if spread else self.n - 1
-        return upper_bound(math.sqrt(variance), min(freedom, self.n * self.students - 1))
+        bound = upper_bound(math.sqrt(variance), min(freedom, self.n * self.students - 1))
+        # What is subtracted makes it uncertain, but more students never do harm.
+        return min(bound, self.bound(self.students)) if more < 0.0 else bound
 
 
 def _seeds(results: Results) -> Sequence[int]:
@@ -212,8 +217,10 @@ def _largest_spread(config: ClaimConfig, replicates: int, error: float) -> float
     if replicates < 2:
         return 0.0
     wanted = _wanted(config)
-    size = brentq(lambda ratio: power(replicates, ratio, 1.0, error) - wanted, 1e-6, 1e4)
-    return _margin(config) / float(size)
+    found = root_scalar(
+        lambda ratio: power(replicates, ratio, 1.0, error) - wanted, bracket=(1e-6, 1e4)
+    )
+    return _margin(config) / found.root
 
 
 def _margin(config: ClaimConfig) -> float:
