@@ -48,6 +48,9 @@ class ClaimConfig(Strict):
         default=None,
         description="the smallest effect of interest, in the metric's unit; every kind but best",
     )
+    images: Literal["new"] | None = Field(
+        default=None, description="new: the interval speaks of other test images, too"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> ClaimConfig:
@@ -67,6 +70,8 @@ class ClaimConfig(Strict):
         pair = self.difference or self.non_inferiority or self.equivalence
         if pair and pair[0] == pair[1]:
             raise ValueError(f"{self.kind} compares {pair[0]} with itself")
+        if self.images == "new" and (not pair or self.metric != "test_error"):
+            raise ValueError("images: new takes two conditions and the metric test_error")
         return self
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tutelage.config.metrics import unit_of
@@ -80,7 +82,12 @@ def _replicates(claim: Claim, found: Estimate, terms: Terms, needed: int) -> str
     else:
         case = f"if the effect is {margin}"
     chance = f"{counted(powerful, 'gives', 'give')} an 80 % chance of support {case}"
-    return f"more replicates: {width}; {chance} (both at the upper 80 % bound of the spread)"
+    text = f"more replicates: {width}; {chance} (both at the upper 80 % bound of the spread)"
+    if found.images > 0.0:
+        part = f"{1.96 * math.sqrt(found.images):.{decimals(found, claim.metric, claim.margin)}f}"
+        part = amount(part, unit_of(claim.metric))
+        text += f"; and more test images: these alone leave it uncertain by ±{part}"
+    return text
 
 
 def _border(claim: Claim, at: Estimate, verdict: Verdict) -> str:

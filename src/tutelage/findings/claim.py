@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tutelage.config.metrics import canonical_metric, unit_of
 from tutelage.config.schema import ClaimConfig
+from tutelage.evaluation.two_way import MeanSquares
 from tutelage.findings import verdicts
 from tutelage.findings.best import Ranking, rank
 from tutelage.findings.finding import Verdict
@@ -95,7 +97,21 @@ class Claim:
             values, worse = list(means.values.values()), self.more_is_worse
             return means, rank(self.conditions, places, values, level, more_is_worse=worse)
         sample = self.sample(results, diverged)
-        return sample, estimate(list(sample.values.values()), level)
+        found = estimate(list(sample.values.values()), level)
+        table = self.image_table(results)
+        if table is None or table["squares"] is None or found.spread is None:
+            return sample, found
+        squares = MeanSquares.from_dict(table["squares"])
+        if squares.replicates != found.n:  # diverged runs dropped: another table
+            return sample, found
+        both = replace(found, images=squares.image_variance, freedom=squares.freedom)
+        return sample, both.at(level)
+
+    def image_table(self, results: Results) -> Mapping[str, Any] | None:
+        """What the results document knows of its pair image by image; None for a claim on these
+        images alone."""
+        tables = results.get("images", []) if self.config.images == "new" else []
+        return next((t for t in tables if t["conditions"] == self.conditions), None)
 
     def sample(self, results: Results, diverged: Diverged) -> Sample[float]:
         """The difference or slope of every replicate."""

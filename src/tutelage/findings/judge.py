@@ -169,15 +169,31 @@ def _method(results: Results, judged: Judged, diverged: Diverged) -> str:
         text = f"two one-sided t tests at {error:.2g} % ({text})"
     if claim.config.trend is None:
         text += " over replicate means of differences paired on student seeds"
+        text += _on_images(results, judged)
     else:
         text += f" over the replicates' least-squares slopes on {_OVER[claim.config.trend.over]}"
     return text + _footnotes(results, judged, diverged)
 
 
+def _on_images(results: Results, judged: Judged) -> str:
+    """How the choice of test images is accounted for, where the claim is about others too."""
+    if judged.claim.config.images != "new":
+        return ""
+    if judged.found.freedom is not None:
+        return " and over test images (two-way)"
+    table = judged.claim.image_table(results)
+    if table is not None and table["same"] is False:
+        return ", each replicate on test images of its own"
+    return " (of these test images only: run the study again to have it of new ones)"
+
+
 def _footnotes(results: Results, judged: Judged, diverged: Diverged) -> str:
     """Degrees of freedom, what became of diverged runs, and the correction."""
     claim, n, lost, text = judged.claim, judged.found.n, judged.sample.diverged, ""
-    if n > 1:
+    freedom = judged.found.freedom
+    if freedom is not None:
+        text += f", {freedom:.1f} degrees of freedom"
+    elif n > 1:
         text += f", {counted(n - 1, 'degree', 'degrees')} of freedom"
     if lost:
         filled = diverged == "chance" and _chance(results, claim) is not None

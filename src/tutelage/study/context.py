@@ -82,8 +82,12 @@ class Context:
         worlds = (_make_world(store, config, r) for r in range(config.replicates.count))
         first = next(worlds)
         check_data(config, first)
-        marks = [(w.training_fingerprint, w.fingerprint) for w in itertools.chain([first], worlds)]
-        manifest = _manifest(config, first, marks, device)
+        every = [
+            (w.training_fingerprint, w.fingerprint, w.test_fingerprint)
+            for w in itertools.chain([first], worlds)
+        ]
+        manifest = _manifest(config, first, [mark[:2] for mark in every], device)
+        manifest["test_fingerprints"] = [test for *_, test in every]
         if keep:
             path = store.folder("studies") / f"{manifest['id']}.json"
             if (earlier := _read_manifest(path)) is not None:  # its beginning stays known

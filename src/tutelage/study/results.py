@@ -7,6 +7,7 @@ from typing import Any
 
 from tutelage.config.design import ScaledRef, Teacher, stages_of, states_heard
 from tutelage.study.context import Context, Diverged
+from tutelage.study.images import image_tables
 from tutelage.study.plan import Node
 from tutelage.study.references import Network, Resolved, Scaled
 
@@ -27,6 +28,7 @@ def collect(context: Context, failures: dict[str, str] | None = None) -> dict[st
                      context.expanded.teachers.values()],
         "runs": [_run(context, node, costs, failures or {}) for node in
                  context.plan.nodes.values()],
+        "images": image_tables(context),
     }  # fmt: skip
 
 
