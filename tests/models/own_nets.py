@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-KINDS = ("tensor", "dict", "odd dict", "tuple", "named", "object")
+KINDS = ("tensor", "dict", "odd dict", "tuple", "object")
 
 
 @dataclass
@@ -34,7 +34,6 @@ class Net(nn.Module):
             "dict": {"hidden": hidden, "logits": logits},
             "odd dict": {"out": logits, "count": 3},
             "tuple": (logits, hidden),
-            "named": torch.return_types.max((logits, hidden)),
             "object": Output(logits, hidden),
         }[self.kind]
 

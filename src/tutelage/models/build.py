@@ -13,7 +13,8 @@ from tutelage.errors import UserError
 from tutelage.models.adapted import Adapted
 from tutelage.models.catalog import check_shape, described, parse_model
 from tutelage.models.densenet import DenseNet
-from tutelage.models.foreign import TORCHVISION_CHANNELS, Shape, build_foreign, drawn_from
+from tutelage.models.draws import drawn_from
+from tutelage.models.foreign import TORCHVISION_CHANNELS, Shape, build_foreign
 from tutelage.models.plain import PlainNet
 from tutelage.models.resnet import ResNet
 from tutelage.models.vgg import VGG

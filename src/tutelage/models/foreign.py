@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import nn
 
 from tutelage.config.schema_model import PRETRAINED, ModelConfig
 from tutelage.data.torchvision import import_torchvision
 from tutelage.errors import UserError, nearest
+from tutelage.models.draws import drawn_from
 from tutelage.models.own import build_own
 
 Shape = tuple[int, int, int]
@@ -25,22 +24,6 @@ Shape = tuple[int, int, int]
 
 # Classifiers of torchvision have no argument for the channels of an image.
 TORCHVISION_CHANNELS = 3
-
-
-@contextmanager
-def drawn_from(seed: int) -> Iterator[None]:
-    """Whatever draws random numbers inside, of PyTorch, NumPy or Python, draws those of `seed`;
-    afterwards all of them are as they were."""
-    ours, numpys = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        try:
-            yield
-        finally:
-            random.setstate(ours)
-            np.random.set_state(numpys)
 
 
 def build_foreign(config: ModelConfig, shape: Shape, classes: int) -> nn.Module:
@@ -190,7 +173,8 @@ def _import_transformers(config: ModelConfig) -> ModuleType:
 def _imported(library: str, load: Callable[[], ModuleType]) -> ModuleType:
     extra = {"timm": "timm", "transformers": "hf"}[library]
     try:
-        return load()
+        with drawn_from(0):  # importing may draw as well, and only the first one would
+            return load()
     except (ImportError, UserError) as error:
         if importlib.util.find_spec(library) is not None:
             raise

@@ -20,6 +20,7 @@ from typing import Any
 from torch import nn
 
 from tutelage.errors import UserError, unknown
+from tutelage.models.draws import drawn_from
 
 _FORM = "Write my_package.nets:small or nets.py:small."
 
@@ -82,7 +83,12 @@ def _tree(file: Path) -> str:
 
 
 def _found(name: str) -> Callable[..., Any]:
-    """The function that `name` says."""
+    """The function that `name` says; what an import draws changes no state of a generator."""
+    with drawn_from(0):
+        return _imported(name)
+
+
+def _imported(name: str) -> Callable[..., Any]:
     module_name, _, path = name.rpartition(":")
     if not module_name or not all(map(str.isidentifier, path.split("."))):
         raise UserError(f"'{name}' names no function.", fix=_FORM)

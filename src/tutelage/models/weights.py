@@ -85,8 +85,6 @@ def fit_weights(
                         fix="Leave `head: replace` out.")  # fmt: skip
     wanted = {name: value for name, value in own.items() if not (replace_head and name in head)}
     given = {name: value for name, value in state.items() if name in wanted}
-    if not replace_head:
-        _check_head(head, own, state, classes, where)
     missing = [name for name in wanted if name not in given and not name.endswith(_COUNTERS)]
     strange = [name for name in state if name not in own]
     if missing or strange:
@@ -94,13 +92,9 @@ def fit_weights(
         said += [f"has {_few(strange)}, which the network does not"] if strange else []
         raise UserError(f"{', and '.join(said)}.", where=where,
                         fix="Name the network that these are the weights of.")  # fmt: skip
-    for name, value in given.items():
-        if value.shape != wanted[name].shape:
-            found, needed = list(value.shape), list(wanted[name].shape)
-            raise UserError(f"{name} is {found}, and the network's {needed}.", where=where,
-                            fix="Name the network that these are the weights of.")  # fmt: skip
-        if value.is_floating_point() and not value.isfinite().all():
-            raise UserError(f"{name} has numbers that are not finite.", where=where)
+    # A head that is not that of the study is told as one only where the rest fits.
+    for name in sorted(given, key=head.__contains__):
+        _check_shape(name, given[name], wanted[name], name in head, where)
     return {
         name: np.ascontiguousarray(value.detach().to(wanted[name].dtype).numpy())
         for name, value in given.items()
@@ -113,18 +107,19 @@ def load_some(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
     model.load_state_dict(model.state_dict() | state)
 
 
-def _check_head(
-    head: set[str], own: Mapping[str, Tensor], state: Mapping[str, Tensor], classes: int, where: str
-) -> None:
-    for name in sorted(head):
-        if name in state and state[name].shape[1:] == own[name].shape[1:]:
-            found = len(state[name]) if state[name].dim() else 0
-            if found != len(own[name]):
-                raise UserError(
-                    f"has a head of {found} classes, and {classes} are wanted ({name}).",
-                    where=where,
-                    fix="Say `head: replace` to train a new one, or give class_order.",
-                )
+def _check_shape(name: str, value: Tensor, wanted: Tensor, in_head: bool, where: str) -> None:
+    found, needed = list(value.shape), list(wanted.shape)
+    if in_head and found[1:] == needed[1:] and len(found) == len(needed) and found != needed:
+        raise UserError(
+            f"has a head of {found[0]} classes, and {needed[0]} are wanted ({name}).",
+            where=where,
+            fix="Say `head: replace` to train a new one, or give class_order.",
+        )
+    if found != needed:
+        raise UserError(f"{name} is {found}, and the network's {needed}.", where=where,
+                        fix="Name the network that these are the weights of.")  # fmt: skip
+    if value.is_floating_point() and not value.isfinite().all():
+        raise UserError(f"{name} has numbers that are not finite.", where=where)
 
 
 def _few(names: list[str]) -> str:
