@@ -24,7 +24,7 @@ from tutelage.config.schema_losses import FEATURE_METHODS, METHODS, LossConfig
 from tutelage.data.sources import SOURCES
 from tutelage.errors import UserError, unknown
 from tutelage.findings.wording_planning import outlook_sentence
-from tutelage.models.catalog import FAMILIES
+from tutelage.models.catalog import FAMILIES, FOREIGN
 from tutelage.store import Store
 from tutelage.study.context import Context, list_manifests
 from tutelage.study.progress import missing_tasks
@@ -55,7 +55,7 @@ def show_plan(
         rows = [
             {
                 "key": key, "role": node.role, "condition": node.training.name,
-                "replicate": node.replicate, "seed": node.seed, "model": node.start.model,
+                "replicate": node.replicate, "seed": node.seed, "model": node.model,
                 "epochs": node.training.recipe.epochs, "teacher": node.training.teacher,
                 "continues": node.continues, "shared_epochs": node.shared,
                 "needs": list(node.needs), "done": key not in missing,
@@ -169,7 +169,7 @@ def show_list(what: str, *, as_json: bool) -> None:
     """Print what there is to choose from."""
     makers = {
         "studies": _studies,
-        "models": lambda: dict(FAMILIES),
+        "models": lambda: {**FAMILIES, **FOREIGN},
         "losses": _losses,
         "datasets": lambda: dict(SOURCES),
         "recipes": lambda: {name: json.dumps(recipe) for name, recipe in NAMED.items()},

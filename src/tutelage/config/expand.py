@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from tutelage.config.contrasts import check_precision
@@ -62,7 +64,7 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
     taught = {training.model for training in conditions.values()} or {study.student.model}
     alone = {training.model for training in conditions.values() if training.teacher is None}
     for model in sorted(taught - alone):
-        name = "scratch" if "scratch" not in conditions else f"scratch-{model}"
+        name = "scratch" if "scratch" not in conditions else f"scratch-{_slug(model, conditions)}"
         if name in conditions:
             raise UserError(f"has a teacher, but is the name of the control of {model}.",
                             where=f"conditions.{name}", fix="Give it another name.")  # fmt: skip
@@ -70,6 +72,15 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
             recipe = build_recipe(study.recipe)
         conditions = {name: Training(name, name, model, recipe), **conditions}
     return conditions
+
+
+def _slug(model: str, taken: Iterable[str]) -> str:
+    """What names the control of a model: the model's own name, where a condition may have it."""
+    if ":" not in model and "@" not in model:
+        return model
+    short = re.sub("[^A-Za-z0-9._-]+", "-", model).strip("-.")[:60]
+    tried = [short, *(f"{short}-{number}" for number in range(2, 100))]
+    return next(each for each in tried if f"scratch-{each}" not in taken)
 
 
 def _inherit(

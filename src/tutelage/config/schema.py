@@ -31,6 +31,7 @@ from tutelage.config.schema_claims import (
 )
 from tutelage.config.schema_data import DataConfig, TransformViews
 from tutelage.config.schema_losses import FEATURE_METHODS, LossConfig
+from tutelage.config.schema_model import Model
 from tutelage.config.schema_recipe import (
     AdamW,
     OptimizerConfig,
@@ -189,7 +190,11 @@ class ScaleConfig(Word):
 class TeacherConfig(_Taught):
     """A network to learn from: trained here, stopped somewhere, perhaps with scaled logits."""
 
-    model: str | None = None
+    model: Model | None = None
+    fine_tune: Literal[True] | None = Field(
+        default=None,
+        description="trains a teacher that has weights from outside; without, it is as it came",
+    )
     of: Name | None = Field(
         default=None, description="another teacher of the study that this one varies"
     )
@@ -231,7 +236,7 @@ class ConditionConfig(_Taught):
 class StudentConfig(Strict):
     """The small network that is wanted."""
 
-    model: str
+    model: Model
 
 
 Varied = Literal["split", "noise", "teacher"]

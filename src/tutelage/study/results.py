@@ -145,7 +145,7 @@ def _run(
         "key": node.key,
         "condition": training.name,
         "role": node.role,
-        "model": node.start.model,
+        "model": node.model,
         **costs[training.model],
         "teacher": training.teacher,
         "stop": teacher.stop if teacher else None,
@@ -184,7 +184,7 @@ def _run(
     row |= {
         "digest": weights,
         "best_epoch": result["best_epoch"],
-        "best_val_error": result["history"][result["best_epoch"] - 1]["val_error"],
+        "best_val_error": _best_val_error(result),
     }
     record = context.evaluation(node.start.model, weights, node.replicate)
     if record:
@@ -195,6 +195,12 @@ def _run(
     if teacher is None and node.role == "student":
         row |= _toward(context, node, weights)
     return row
+
+
+def _best_val_error(result: dict[str, Any]) -> float | None:
+    """In percent; None of a network that came from outside and was not trained."""
+    history = result["history"]
+    return history[result["best_epoch"] - 1]["val_error"] if history else None
 
 
 def _toward(context: Context, node: Node, weights: str) -> dict[str, Any]:
