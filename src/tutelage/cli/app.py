@@ -71,6 +71,14 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a key: --set recipe.epochs=40 (may be repeated)."),
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=0,
+        help="Single-thread processes [default: one per core, one for a GPU]; 0: none.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 
@@ -82,12 +90,7 @@ def run(
     data: DataOption = None,
     overrides: SetOption = None,
     store: StoreOption = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Single-thread processes [default: one per core, one for a GPU]; 0: none."
-        ),
-    ] = None,
+    workers: WorkersOption = None,
     engine: Annotated[str, typer.Option(help="Who executes the runs: local.")] = "local",
     device: DeviceOption = "auto",
 ) -> None:
@@ -104,6 +107,63 @@ def run(
         engine=engine,
         device=device,
     )
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def distill(
+    student: Annotated[
+        str,
+        typer.Option("--student", help="The small network: wrn-16-1, timm:NAME, module:function."),
+    ],
+    teacher: Annotated[
+        str,
+        typer.Option("--teacher", help="Its teacher; NAME@FILE has weights, and stays as it is."),
+    ],
+    data: Annotated[
+        str, typer.Option("--data", help="Where the images are, or a data set that needs no files.")
+    ],
+    size: Annotated[
+        int | None, typer.Option("--size", help="Side in pixels to which images are brought.")
+    ] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(
+            "--views", help="Augmentation: none, flip, crop-4-flip [default: by the data]."
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option("--epochs", min=1)] = 60,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=2)] = 64,
+    lr: Annotated[float | None, typer.Option("--lr", help="Of AdamW [default: 0.001].")] = None,
+    temperature: Annotated[float, typer.Option("--temperature")] = 4.0,
+    replicates: Annotated[
+        int,
+        typer.Option(
+            "--replicates", min=1, help="Whole repetitions; intervals take 2, 6 are better."
+        ),
+    ] = 3,
+    fine_tune: Annotated[
+        bool, typer.Option("--fine-tune", help="Train the teacher from its weights on this data.")
+    ] = False,
+    early: Annotated[
+        bool, typer.Option(help="Also try the teacher stopped early, where it is trained here.")
+    ] = True,
+    write: Annotated[
+        Path | None,
+        typer.Option("--write", help="Write the study into this file instead of running."),
+    ] = None,
+    store: StoreOption = None,
+    workers: WorkersOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Distil one student from one teacher, beside one without, and say which to take."""
+    from tutelage.cli.distill import distil
+
+    failed = distil(
+        student, teacher, data, size=size, views=views, epochs=epochs, batch_size=batch_size, lr=lr,
+        temperature=temperature, replicates=replicates, fine_tune=fine_tune, early=early,
+        write=write, store=store, workers=workers, device=device,
+    )  # fmt: skip
     raise typer.Exit(1 if failed else 0)
 
 

@@ -1,4 +1,4 @@
-"""The verb `run`."""
+"""The verb `run`, and what every verb that trains does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import TracebackType
 
 from rich.console import Console
 
-from tutelage.api import ENGINES, Study, run_context
+from tutelage.api import ENGINES, Study, StudyResult, run_context
 from tutelage.cli.progress import StudyProgress
 from tutelage.errors import unknown
 from tutelage.reporting.text import print_results
@@ -33,10 +33,15 @@ def run_study(
     device: str,
 ) -> bool:
     """Run, print, report. Returns whether a run failed."""
-    console = Console()
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
-    context = Study.load(study, scale=scale, overrides=overrides, data=data).prepare(store, device)
+    loaded = Study.load(study, scale=scale, overrides=overrides, data=data)
+    result = execute(loaded.prepare(store, device), workers, Console())
+    return bool(result.failures)
+
+
+def execute(context: Context, workers: int | None, console: Console) -> StudyResult:
+    """Run what is missing of a prepared study with progress, print its results, and report."""
     missing = missing_tasks(context, thorough=True)
     runs = sum(key in context.plan.nodes for key in missing)
     console.print(
@@ -57,7 +62,7 @@ def run_study(
     console.print(f"\nReport: {page}", highlight=False, soft_wrap=True)
     for key, message in result.failures.items():
         console.print(f"failed: {key}: {message}", style="red", markup=False, soft_wrap=True)
-    return bool(result.failures)
+    return result
 
 
 def _epochs(context: Context, tasks: Iterable[str]) -> dict[str, float]:
