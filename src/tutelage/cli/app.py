@@ -264,6 +264,14 @@ def doctor(
         str | None,
         typer.Argument(help="One loss, or your own as module:function [default: all of tutelage]."),
     ] = None,
+    student: Annotated[
+        str | None, typer.Option("--student", help="Examines this network with --teacher, --data.")
+    ] = None,
+    teacher: Annotated[str | None, typer.Option("--teacher", help="See --student.")] = None,
+    data: DataOption = None,
+    size: Annotated[int | None, typer.Option("--size", help="As in `distill`.")] = None,
+    views: Annotated[str | None, typer.Option("--views", help="As in `distill`.")] = None,
+    fine_tune: Annotated[bool, typer.Option("--fine-tune", help="As in `distill`.")] = False,
     store: StoreOption = None,
     properties: Annotated[
         str | None,
@@ -284,7 +292,15 @@ def doctor(
         int, typer.Option("--seed", min=0, help="Of the random logits that losses are given.")
     ] = 0,
 ) -> None:
-    """Check that this machine trains reproducibly; or `doctor losses`: that a loss is sound."""
+    """Check that this machine trains reproducibly; `doctor losses`: that a loss is sound; `doctor
+    --student S --teacher T --data D`: that these three go together."""
+    if what is None and (student or teacher):
+        from tutelage.cli.doctor_pair import examine as examine_pair
+
+        if student is None or teacher is None or data is None:
+            raise UserError("--student, --teacher and --data go together.")
+        well = examine_pair(student, teacher, data, size=size, views=views, fine_tune=fine_tune)
+        raise typer.Exit(0 if well else 1)
     if what is None:
         from tutelage.cli.doctor import examine
 

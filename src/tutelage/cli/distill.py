@@ -27,9 +27,8 @@ def distil(
 ) -> bool:
     """Run, print, report; or write the study and stop. Returns whether a run failed."""
     console = Console()
-    named = data in SOURCES and not Path(data).exists()
-    where = {"source": data} if named else {"data": data}
-    config = distillation(student, teacher, **where, **options)
+    path, source = where_images_are(data)
+    config = distillation(student, teacher, path, source=source, **options)
     if write is not None:
         write_study(config, write)
         console.print(f"{write}: run it with `tutelage run {write}`.", highlight=False)
@@ -38,6 +37,11 @@ def distil(
     if not result.failures:
         console.print(f"\n{in_words(result)}", highlight=False, soft_wrap=True)
     return bool(result.failures)
+
+
+def where_images_are(data: str) -> tuple[str | None, str]:
+    """Path and data set: a set that needs no files by its name, anything else is a path."""
+    return (None, data) if data in SOURCES and not Path(data).exists() else (data, "files")
 
 
 def in_words(result: StudyResult) -> str:
