@@ -259,6 +259,7 @@ def test_a_mistake_in_a_mapping_names_its_line_and_key(tmp_path):
     with pytest.raises(UserError) as caught:
         load_study(str(tmp_path / "x.yaml"))
     assert "line 7: student.model.wieghts: unknown key; did you mean 'weights'" in str(caught.value)
+    assert str(caught.value).count("student.model") == 1
     for model, said in (("plain-4@", "after @ comes"), ("plain-4@w {}x", "no JSON"),
                         ('plain-4 {"code":"1"}', "code")):  # fmt: skip
         with pytest.raises(UserError, match=said) as caught:
