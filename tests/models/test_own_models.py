@@ -214,7 +214,8 @@ def test_the_code_of_a_network_identifies_it(tmp_path):
     ("timm:test_resnett", "timm has no network 'test_resnett'", "timm:test_resnet"),
     ("torchvision:resnet81", "torchvision has no network", "such as"),
     ("torchvision:fasterrcnn_resnet50_fpn", "torchvision has no network", "such as"),
-    ("hf:./nowhere/at/all", "no folder or file", None),
+    ("hf:./nowhere/at/all", "is no folder", "config.json"),
+    ("hf:resnett", "no kind of network", "hf:resnet?"),
 ])  # fmt: skip
 def test_what_gives_no_classifier_is_told_in_one_message(name, said, fix):
     with pytest.raises(UserError) as caught:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from rich.console import Console
 from safetensors.torch import save_file
 
 from tutelage.api import Study
 from tutelage.config.chain import Trajectory
+from tutelage.config.expand import expand
+from tutelage.config.load import load_study, validate
+from tutelage.data.torchvision import import_torchvision
 from tutelage.errors import UserError
 from tutelage.models.adapted import inner
 from tutelage.models.build import build_model
+from tutelage.models.identity import identify
 from tutelage.models.predict import logits_of
+from tutelage.reporting.text import print_results
 from tutelage.training.run import Run
 
 OWN = str(Path(__file__).parents[1] / "models" / "own_nets.py")
@@ -101,7 +109,7 @@ def test_a_teacher_from_a_file_is_heard_as_it_is(tmp_path):
     wrong = 100.0 * np.mean(logits.argmax(1) != world.test.labels)
     assert rows["t"]["test_error"] == pytest.approx(wrong)
     assert teacher["replicates"][0]["test_error"] == pytest.approx(wrong)
-    assert result.report(tmp_path / "report.html")
+    print_results(result.document, Console(file=io.StringIO()))
     # The file is not needed any more, and where it lay is no part of what the student learned.
     moved = tmp_path / "moved.safetensors"
     path.rename(moved)
@@ -194,3 +202,78 @@ def test_weights_that_do_not_fit_are_told_with_both_counts(tmp_path):
     teacher = {"name": "plain-8-8", "weights": str(path), "head": "replace"}
     with pytest.raises(UserError, match="a new head knows nothing"):
         study(teacher=teacher).prepare(tmp_path / "store", "cpu")
+
+
+def test_the_same_weights_that_see_other_images_are_another_teacher(tmp_path):
+    _, path = trained("plain-8-8", tmp_path)
+    teachers = {
+        name: {"model": {"name": "plain-8-8", "weights": str(path), "mean": [mean], "std": [0.3]}}
+        for name, mean in (("one", 0.2), ("other", 0.8))
+    }
+    for precision in ("fp32", "bf16"):
+        recipe = {"epochs": 3, "batch_size": 25, "precision": precision}
+        parts = study(teachers=teachers, conditions={"kd": {"teacher": ["one", "other"]}},
+                      recipe=recipe)  # fmt: skip
+        rows, _ = run(parts, tmp_path / precision)
+        assert rows["one"]["digest"] == rows["other"]["digest"]
+        assert rows["one"]["test_error"] != rows["other"]["test_error"]
+        assert rows["kd/one"]["digest"] != rows["kd/other"]["digest"]
+
+
+def test_a_network_of_hugging_face_comes_from_a_folder_with_its_weights(tmp_path):
+    import_torchvision("torchvision", "", "transformers needs")
+    from transformers import AutoConfig, AutoModelForImageClassification
+
+    settings = AutoConfig.for_model("resnet", num_labels=10, num_channels=1, **RESNET)
+    torch.manual_seed(1)
+    there = AutoModelForImageClassification.from_config(settings)
+    there.save_pretrained(tmp_path / "hub")
+    name = f"hf:{tmp_path / 'hub'}"
+    file = tmp_path / "hub" / "model.safetensors"
+    teachers = {"t": {"model": f"{name}@pretrained"}, "u": {"model": f"{name}@{file}"}}
+    rows, result = run(study(teachers=teachers), tmp_path)
+    kept = result.context.store.get_arrays(rows["t"]["digest"])
+    for key, value in there.state_dict().items():
+        np.testing.assert_array_equal(kept[key], value.numpy())
+    assert rows["u"]["digest"] == rows["t"]["digest"]
+    (tmp_path / "config.json").write_text((tmp_path / "hub" / "config.json").read_text())
+    text = f"hf:{tmp_path / 'config.json'}"
+    assert identify(text, (8, 8, 1), "abcdefghij").weights is None
+
+
+def test_workers_find_a_module_of_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "my_nets.py").write_text(Path(OWN).read_text())
+    monkeypatch.chdir(tmp_path)
+    result = study("my_nets:small", "my_nets.py:small").run(tmp_path / "s", workers=2, device="cpu")
+    assert not result.failures
+    assert {row["model"] for row in result.runs} == {"my_nets:small", "my_nets.py:small"}
+    assert all(row["status"] == "done" for row in result.runs)
+
+
+def test_a_mistake_in_a_mapping_names_its_line_and_key(tmp_path):
+    text = (
+        "name: x\ndata: {source: digits}\nrecipe: {epochs: 1}\n"
+        "student:\n  model:\n    name: plain-4\n    wieghts: here.pt\n"
+    )
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_study(str(tmp_path / "x.yaml"))
+    assert "line 7: student.model.wieghts: unknown key; did you mean 'weights'" in str(caught.value)
+    assert str(caught.value).count("student.model") == 1
+    for model, said in (("plain-4@", "after @ comes"), ("plain-4@w {}x", "no JSON"),
+                        ('plain-4 {"code":"1"}', "code")):  # fmt: skip
+        with pytest.raises(UserError, match=said) as caught:
+            load_study(str(tmp_path / "x.yaml"), overrides=[f"student.model='{model}'"])
+        assert "student.model" in str(caught.value)
+
+
+def test_controls_of_networks_from_elsewhere_have_names(tmp_path):
+    conditions = {
+        "kd": {"teacher": "t"},
+        "more": {"teacher": "t", "student": {"model": f"{OWN}:small"}},
+        "most": {"teacher": "t", "student": {"model": {"name": f"{OWN}:small", "size": 9}}},
+    }
+    config = validate(study(conditions=conditions).config.model_dump(exclude_none=True))
+    names = [name for name in expand(config).conditions if name.startswith("scratch")]
+    assert len(names) == 3
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in names)

@@ -9,7 +9,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from tutelage.config.canonical import canonical
 from tutelage.config.fields import Count, Positive, Strict
@@ -147,4 +154,8 @@ def _as_text(value: str | ModelConfig) -> str:
 if TYPE_CHECKING:
     Model = str
 else:
-    Model = Annotated[str | ModelConfig, AfterValidator(_as_text)]
+    Model = Annotated[
+        Annotated[str, Tag("text")] | Annotated[ModelConfig, Tag("mapping")],
+        Discriminator(lambda value: "mapping" if isinstance(value, dict | ModelConfig) else "text"),
+        AfterValidator(_as_text),
+    ]

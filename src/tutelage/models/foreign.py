@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -105,15 +106,17 @@ def _hugging_face(config: ModelConfig, shape: Shape, classes: int) -> nn.Module:
     transformers, name = _import_transformers(config), _rest(config)
     arguments = config.arguments or {}
     auto = transformers.AutoConfig
-    if Path(name).exists() or "/" in name or name.endswith(".json"):
-        # A name on the hub is not asked for where a path is meant.
-        if not Path(name).exists() and (name.count("/") > 1 or name.startswith((".", "/"))):
-            raise UserError(f"there is no folder or file {name}.")
+    if Path(name).exists() or re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):  # or it is on the hub
         settings = auto.from_pretrained(name, **arguments)
     elif name in transformers.CONFIG_MAPPING:
         settings = auto.for_model(name, **arguments)
     else:
-        settings = _from_hub(auto, name, transformers)
+        guess = nearest(name, transformers.CONFIG_MAPPING)
+        hint = f"Did you mean hf:{guess}? " if guess else ""
+        raise UserError(
+            f"{name} is no folder, no config file, and no kind of network of transformers.",
+            fix=f"{hint}Give a folder that holds config.json, or a name on the hub: owner/name.",
+        )
     given = {"num_labels": classes, "num_channels": shape[2], "image_size": shape[:2]}
     if shape[0] == shape[1]:
         given["image_size"] = shape[0]
@@ -121,19 +124,6 @@ def _hugging_face(config: ModelConfig, shape: Shape, classes: int) -> nn.Module:
         if (key == "num_labels" or hasattr(settings, key)) and key not in arguments:
             setattr(settings, key, value)
     return transformers.AutoModelForImageClassification.from_config(settings)
-
-
-def _from_hub(auto: Any, name: str, transformers: ModuleType) -> Any:
-    try:
-        return auto.from_pretrained(name)
-    except Exception as error:
-        guess = nearest(name, transformers.CONFIG_MAPPING)
-        hint = f"Did you mean hf:{guess}? " if guess else ""
-        raise UserError(
-            f"'{name}' is no folder, no config file and no kind of network that transformers knows,"
-            f" and the hub does not give it ({type(error).__name__}).",
-            fix=f"{hint}Give a local folder that holds config.json.",
-        ) from error
 
 
 def _unknown(name: str, library: str, known: list[str]) -> UserError:

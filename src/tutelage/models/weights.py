@@ -94,7 +94,7 @@ def fit_weights(
         raise UserError(f"{', and '.join(said)}.", where=where,
                         fix="Name the network that these are the weights of.")  # fmt: skip
     # A head that is not that of the study is told as one only where the rest fits.
-    for name in sorted(given, key=head.__contains__):
+    for name in sorted((name for name in wanted if name in given), key=head.__contains__):
         _check_shape(name, given[name], wanted[name], name in head, where)
     return {
         name: np.ascontiguousarray(value.detach().to(wanted[name].dtype).numpy())
