@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tutelage.api import Study, StudyResult, open_result
     from tutelage.data.from_dataset import write_npz
+    from tutelage.deciding import run_until_decided
     from tutelage.errors import UserError
 
-__all__ = ["Study", "StudyResult", "UserError", "open_result", "write_npz"]
+__all__ = ["Study", "StudyResult", "UserError", "open_result", "run_until_decided", "write_npz"]
 __version__ = "0.1.0"
 
 _HOMES = {
     "Study": "tutelage.api",
     "StudyResult": "tutelage.api",
     "open_result": "tutelage.api",
+    "run_until_decided": "tutelage.deciding",
     "UserError": "tutelage.errors",
     "write_npz": "tutelage.data.from_dataset",
 }

@@ -93,6 +93,19 @@ def run(
     workers: WorkersOption = None,
     engine: Annotated[str, typer.Option(help="Who executes the runs: local.")] = "local",
     device: DeviceOption = "auto",
+    until: Annotated[
+        str | None,
+        typer.Option("--until", help="`decided`: add replicates while the primary claim is not."),
+    ] = None,
+    max_replicates: Annotated[
+        int | None, typer.Option("--max-replicates", help="With --until: the most there may be.")
+    ] = None,
+    looks: Annotated[
+        str,
+        typer.Option(
+            "--looks", help="With --until: how often to look; `open`: at every replicate."
+        ),
+    ] = "4",
 ) -> None:
     """Train what is missing of a study, then print its results and write its report."""
     from tutelage.cli import run as verb
@@ -106,6 +119,9 @@ def run(
         workers=workers,
         engine=engine,
         device=device,
+        until=until,
+        most=max_replicates,
+        looks=looks,
     )
     raise typer.Exit(1 if failed else 0)
 

@@ -248,6 +248,21 @@ class ReplicatesConfig(Strict):
     count: Count = 6
     vary: list[Varied] = Field(default_factory=lambda: list(get_args(Varied)))
     students: Count = 3
+    looks: Annotated[list[Count], Field(min_length=1)] | Literal["open"] | None = Field(
+        default=None,
+        description="numbers of replicates, increasing, after which the findings are looked at "
+        "(`run --until decided` sets them), or open: after any number",
+    )
+
+    @model_validator(mode="after")
+    def _looked_at(self) -> ReplicatesConfig:
+        if isinstance(self.looks, list):
+            if self.looks != sorted(set(self.looks)) or self.looks[0] < 2:
+                raise ValueError("looks are numbers of replicates from 2 on, increasing")
+            if self.count not in self.looks:
+                known = ", ".join(map(str, self.looks))
+                raise ValueError(f"count is {self.count}, which is none of the looks {known}")
+        return self
 
 
 class StudyConfig(Strict):

@@ -76,7 +76,8 @@ def _replicates(claim: Claim, found: Estimate, terms: Terms, needed: int) -> str
     # Of two one-sided tests both have to be passed, so that each may fail half as often.
     wanted = 1.0 - (1.0 - POWER) / 2 if claim.config.kind in _TWO_SIDED else POWER
     bound = upper_spread(found.spread, found.n)
-    powerful = replicates_for_power(claim.margin, bound, terms.support, wanted)
+    error = terms.support if terms.planned is None else terms.planned
+    powerful = replicates_for_power(claim.margin, bound, error, wanted)
     if claim.config.kind in _NO_EFFECT:
         case = "if there is no difference"
     else:

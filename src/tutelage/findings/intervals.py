@@ -30,9 +30,12 @@ class Estimate:
     freedom: float | None = None
 
     def at(self, level: float) -> Estimate:
-        """The same mean with its interval at another confidence level."""
+        """The same mean with its interval at another confidence level; none where nothing could be
+        so sure."""
         if self.spread is None or self.effect is None:
             return replace(self, level=level)
+        if level >= 1.0:
+            return replace(self, level=level, low=None, high=None)
         of_replicates = self.spread / math.sqrt(self.n)
         n = self.n if self.freedom is None else self.freedom + 1.0
         half = float(t_quantile(level, n)) * math.hypot(of_replicates, math.sqrt(self.images))
@@ -66,8 +69,10 @@ def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
         return Estimate(n, level)
     if n == 1:
         return Estimate(n, level, float(values[0]))
-    mean, low, high = t_interval(values, level)
     spread = float(np.std(values, ddof=1))
+    if level >= 1.0:
+        return Estimate(n, level, float(np.mean(values)), spread=spread)
+    mean, low, high = t_interval(values, level)
     return Estimate(n, level, float(mean), float(low), float(high), spread)
 
 

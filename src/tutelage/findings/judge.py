@@ -13,6 +13,7 @@ from tutelage.findings.change import would_change
 from tutelage.findings.claim import Claim, resolve
 from tutelage.findings.finding import Finding, Rank, Verdict
 from tutelage.findings.intervals import Estimate, replicates_needed
+from tutelage.findings.looks import look_of
 from tutelage.findings.multiplicity import Terms, alone, together
 from tutelage.findings.pairing import Diverged, Results, Sample, chance_error
 from tutelage.findings.power import upper_spread
@@ -56,20 +57,22 @@ def _terms(
     results: Results, rank: Rank, configs: Sequence[ClaimConfig], diverged: Diverged
 ) -> list[Terms]:
     """On which terms each claim of a rank is judged."""
-    claims = [resolve(results, config) for config in configs]
+    claims, look = [resolve(results, config) for config in configs], look_of(results)
     if rank != "secondary" or len(claims) < 2:
-        return [alone(claim.error, decides=rank != "exploratory") for claim in claims]
-    measured = [(claim, _measure(results, claim, diverged, claim.error)[1]) for claim in claims]
+        decides = rank != "exploratory"
+        return [look.careful(alone(claim.error, decides=decides)) for claim in claims]
+    measured = [(claim, claim.measure(results, diverged, claim.error)[1]) for claim in claims]
 
     def rejects(claim: Claim, found: Estimate, error: float, side: str) -> bool:
-        return getattr(claim.nulls(found, error), side)
+        return getattr(claim.nulls(found, look.error(error)), side)
 
-    return together(
+    terms = together(
         *(
             [partial(rejects, claim, found, side=side) for claim, found in measured]
             for side in ("supports", "refutes")
         )
     )
+    return [look.careful(each) for each in terms]
 
 
 def judge(
@@ -81,8 +84,8 @@ def judge(
     """One claim on the rows of `results`, with its sentence in words: on those `terms`, or as one
     that is judged alone. Raises as `find` does."""
     claim = resolve(results, config)
-    terms = alone(claim.error) if terms is None else terms
-    sample, found, needed = _measure(results, claim, diverged, terms.shown)
+    terms = look_of(results).careful(alone(claim.error)) if terms is None else terms
+    sample, found, needed = _measure(results, claim, diverged, terms)
     text = [sentence(claim, sample, found, needed, terms)]
     if sample.missing:
         left = counted(sample.missing, "student seed is", "student seeds are")
@@ -94,13 +97,14 @@ def judge(
 
 
 def _measure(
-    results: Results, claim: Claim, diverged: Diverged, error: float
+    results: Results, claim: Claim, diverged: Diverged, terms: Terms
 ) -> tuple[Sample[Any], Estimate, int | None]:
-    sample, found = claim.measure(results, diverged, error)
+    sample, found = claim.measure(results, diverged, terms.shown)
     if found.spread is None:
         return sample, found, None
     bound = upper_spread(found.spread, found.n)
-    return sample, found, replicates_needed(bound, claim.margin, found.level)
+    level = found.level if terms.planned is None else claim.level_at(terms.planned)
+    return sample, found, replicates_needed(bound, claim.margin, level)
 
 
 def _finding(
@@ -149,7 +153,7 @@ def _divergence(
     if chance is None:
         return f"{lost} left out, having no such figure."
     other: Diverged = "dropped" if diverged == "chance" else "chance"
-    again = sentence(claim, *_measure(results, claim, other, terms.shown), terms)
+    again = sentence(claim, *_measure(results, claim, other, terms), terms)
     if diverged == "dropped":
         return f"{lost} left out; counted as chance error, {chance:g} %: {again}"
     without = "it" if sample.diverged == 1 else "them"
@@ -203,4 +207,5 @@ def _footnotes(results: Results, judged: Judged, diverged: Diverged) -> str:
     if judged.terms.claims > 1 and step is not None:
         ended = "ended" if judged.verdict == "undecided" else "decided"
         text += f"; Holm over {judged.terms.claims} secondary claims, {ended} at {percent(step)} %"
-    return text
+    looked = look_of(results).in_words
+    return f"{text}; {looked}" if looked else text
