@@ -13,6 +13,7 @@ from tutelage.findings.finding import Verdict
 from tutelage.findings.intervals import Estimate
 from tutelage.findings.multiplicity import Terms
 from tutelage.findings.power import POWER, replicates_for_power, upper_spread
+from tutelage.findings.settings import Settings
 from tutelage.findings.wording import amount, counted, decimals
 
 _MOST_DECIMALS = 6
@@ -32,6 +33,8 @@ def would_change(claim: Claim, found: Estimate, terms: Terms, needed: int | None
         return "nothing here: another study can claim it"
     if isinstance(found, Ranking) and found.n > 1:
         return _set(claim, found, verdict, terms)
+    if isinstance(found, Settings) and found.signs_differ:
+        return "no more replicates: the effect turns round from one setting to another"
     if found.spread is None or needed is None:
         return "more replicates: an interval takes at least 2"
     if verdict == "undecided":

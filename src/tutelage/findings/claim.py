@@ -26,6 +26,7 @@ from tutelage.findings.pairing import (
     slopes,
     teachers_vary,
 )
+from tutelage.findings.settings import Settings, with_settings
 
 FEW = 6  # replicates below which a finding speaks of the study's own teachers only
 _MORE_IS_BETTER = ("train_agreement", "test_agreement")
@@ -98,6 +99,8 @@ class Claim:
             return means, rank(self.conditions, places, values, level, more_is_worse=worse)
         sample = self.sample(results, diverged)
         found = estimate(list(sample.values.values()), level)
+        if self.config.also:
+            return sample, with_settings(found, self._elsewhere(results, diverged, level))
         table = self.image_table(results)
         if table is None or table["squares"] is None or found.spread is None:
             return sample, found
@@ -106,6 +109,16 @@ class Claim:
             return sample, found
         both = replace(found, images=squares.image_variance, freedom=squares.freedom)
         return sample, both.at(level)
+
+    def _elsewhere(
+        self, results: Results, diverged: Diverged, level: float
+    ) -> list[tuple[tuple[str, str], Estimate]]:
+        """The estimates of the same comparison in its other settings."""
+        found = []
+        for first, second in self.config.also or []:
+            sample = differences(results, self.metric, first, second, diverged)
+            found.append(((first, second), estimate(list(sample.values.values()), level)))
+        return found
 
     def image_table(self, results: Results) -> Mapping[str, Any] | None:
         """What the results document knows of its pair image by image; None for a claim on these
@@ -125,6 +138,9 @@ class Claim:
         there is no interval."""
         if isinstance(found, Ranking):
             return found.nulls(error)
+        if isinstance(found, Settings):
+            each = [self.nulls(one, error) for one in found.all]
+            return verdicts.Nulls(all(n.supports for n in each), all(n.refutes for n in each))
         at, config = found.at(self.level_at(error)), self.config
         low, high = at.low, at.high
         if low is None or high is None:
