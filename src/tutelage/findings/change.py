@@ -33,8 +33,6 @@ def would_change(claim: Claim, found: Estimate, terms: Terms, needed: int | None
         return "nothing here: another study can claim it"
     if isinstance(found, Ranking) and found.n > 1:
         return _set(claim, found, verdict, terms)
-    if isinstance(found, Settings) and found.signs_differ:
-        return "no more replicates: the effect turns round from one setting to another"
     if found.spread is None or needed is None:
         return "more replicates: an interval takes at least 2"
     if verdict == "undecided":
@@ -70,6 +68,8 @@ def _distance(away: float, unit: str, places: int) -> str:
 
 
 def _replicates(claim: Claim, found: Estimate, terms: Terms, needed: int) -> str:
+    if isinstance(found, Settings) and found.signs_differ:
+        return "no more replicates: the effect turns round from one setting to another"
     margin = amount(f"{claim.margin:g}", unit_of(claim.metric))
     if needed > found.n:
         width = f"{needed} would give an interval of ±{margin}"
