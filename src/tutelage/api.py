@@ -14,7 +14,7 @@ from tutelage.config.expand import expand
 from tutelage.config.load import load_study, validate
 from tutelage.config.schema import StudyConfig
 from tutelage.errors import UserError
-from tutelage.findings import find, mimicry, sentences
+from tutelage.findings import equal_compute, find, mimicry, sentences
 from tutelage.findings.planning import Outlook, outlooks
 from tutelage.store import Store
 from tutelage.study.checks import check_names
@@ -53,6 +53,7 @@ class StudyResult:
         document["findings"] = [finding.to_dict() for finding in found]
         document["sentences"] = sentences(document)
         document["mimicry"] = mimicry(document)
+        document["equal_compute"] = equal_compute(document)
         return document
 
     @property

@@ -11,6 +11,7 @@ from tutelage.config.schema import ClaimConfig
 from tutelage.evaluation.two_way import MeanSquares
 from tutelage.findings import verdicts
 from tutelage.findings.best import Ranking, rank
+from tutelage.findings.compute import against_tuned
 from tutelage.findings.finding import Verdict
 from tutelage.findings.intervals import Estimate, estimate
 from tutelage.findings.multiplicity import Terms, alone
@@ -131,6 +132,8 @@ class Claim:
         if self.config.trend is not None:
             return slopes(results, self.metric, self.conditions, self.config.trend.over, diverged)
         first, second = self.conditions
+        if self.config.account is not None:
+            return against_tuned(results, first, second, self.config.account)
         return differences(results, self.metric, first, second, diverged)
 
     def nulls(self, found: Estimate, error: float) -> verdicts.Nulls:
