@@ -13,11 +13,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tutelage.api import Study, StudyResult, open_result
+    from tutelage.api import Study, StudyResult, export, open_result
     from tutelage.data.from_dataset import write_npz
     from tutelage.errors import UserError
+    from tutelage.exporting.network import load_student
 
-__all__ = ["Study", "StudyResult", "UserError", "open_result", "write_npz"]
+__all__ = [
+    "Study",
+    "StudyResult",
+    "UserError",
+    "export",
+    "load_student",
+    "open_result",
+    "write_npz",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -25,6 +34,8 @@ _HOMES = {
     "StudyResult": "tutelage.api",
     "open_result": "tutelage.api",
     "UserError": "tutelage.errors",
+    "export": "tutelage.api",
+    "load_student": "tutelage.exporting.network",
     "write_npz": "tutelage.data.from_dataset",
 }
 

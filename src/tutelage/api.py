@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tutelage.config.expand import expand
 from tutelage.config.load import load_study, validate
@@ -21,6 +21,9 @@ from tutelage.study.context import Context
 from tutelage.study.engines.events import Agenda, Event
 from tutelage.study.progress import drop_branches, missing_tasks
 from tutelage.study.results import collect
+
+if TYPE_CHECKING:
+    from tutelage.exporting.export import Export
 
 DEFAULT_STORE = "tutelage-store"
 ENGINES = ("local",)
@@ -92,6 +95,29 @@ class StudyResult:
             folder = self.context.store.folder("reports") / self.context.config.name
             path = folder / "report.html"
         return write_report(self.document, Path(path))
+
+    def export(
+        self,
+        folder: str | Path,
+        *,
+        run: str | None = None,
+        formats: Sequence[str] | None = None,
+        data: str | None = None,
+    ) -> Export:
+        """Write a student as files that run without tutelage, each checked against the original.
+
+        `run` is the key of a row of `runs`; without it `best()` is taken. `formats` are some of
+        safetensors, torch, onnx and onnx-int8, all without any. `data` says where the images are
+        now, if they were moved. Raises UserError for a run that is not finished, data that are
+        gone, and a file that does not compute what the original does; see docs/export.md.
+        """
+        from tutelage.exporting.export import export_run
+
+        node = self.context.node(run or self.best()["key"])
+        return export_run(
+            self.context, node, self.document, Path(folder), formats=formats, data=data,
+            chosen=run is None,
+        )  # fmt: skip
 
 
 class Study:
@@ -234,6 +260,25 @@ def _default_workers(device: str) -> int:
 def open_result(study: str = "last", store: str | Path | None = None) -> StudyResult:
     """The result of a study that was run before, by name, id or `last`; needs no data."""
     return StudyResult(Context.open(Store.open(store or default_store(), create=False), study))
+
+
+def export(
+    what: str = "last",
+    folder: str | Path = "student",
+    *,
+    formats: Sequence[str] | None = None,
+    data: str | None = None,
+    store: str | Path | None = None,
+) -> Export:
+    """Export the best student of a study (its name, id, or `last`), or one run (its id or key).
+
+    Otherwise as `StudyResult.export`.
+    """
+    from tutelage.exporting.subject import find_run
+
+    context, node = find_run(Store.open(store or default_store(), create=False), what)
+    key = node.key if node is not None else None
+    return StudyResult(context).export(folder, run=key, formats=formats, data=data)
 
 
 def _keep(store: Store, train: Any, test: Any = None) -> Path:

@@ -1,0 +1,50 @@
+"""Static quantisation to int8 by ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+_BATCH = 32
+# What computes, and what passes its values on. BatchNormalization is left out: where it follows a
+# convolution it is part of it by then, and elsewhere its few weights are worth more in float32.
+_QUANTISED = ["Conv", "Gemm", "MatMul", "Add", "Concat", "MaxPool", "AveragePool",
+              "GlobalAveragePool"]  # fmt: skip
+
+
+class _Batches(CalibrationDataReader):
+    def __init__(self, name: str, images: NDArray[np.float32]) -> None:
+        starts = range(0, len(images), _BATCH)
+        self._batches = iter([{name: images[start : start + _BATCH]} for start in starts])
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return next(self._batches, None)
+
+
+def quantise(source: Path, target: Path, name: str, images: NDArray[np.float32]) -> None:
+    """Write the ONNX file `source` as `target` with int8 weights and activations.
+
+    Weights have a scale for each output channel; the range of each activation is the smallest and
+    largest value seen on `images` [N, C, H, W], given to the input `name`. Normalisation and
+    logits' consumers see float32. Explicit QuantizeLinear and DequantizeLinear nodes (QDQ) tell
+    every runtime what is rounded where.
+    """
+    prepared = target.with_name(f".{target.name}.prepared")
+    quant_pre_process(source, prepared)  # folds BatchNorm into the convolutions before it
+    try:
+        quantize_static(
+            prepared, target, _Batches(name, images), quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=_QUANTISED, per_channel=True,
+            activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
+        )  # fmt: skip
+    finally:
+        prepared.unlink(missing_ok=True)
