@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tutelage.api import Study, StudyResult, export, open_result
+    from tutelage.api import Study, StudyResult, evaluate, export, open_result, predict
     from tutelage.data.from_dataset import write_npz
     from tutelage.errors import UserError
     from tutelage.exporting.network import load_student
@@ -22,9 +22,11 @@ __all__ = [
     "Study",
     "StudyResult",
     "UserError",
+    "evaluate",
     "export",
     "load_student",
     "open_result",
+    "predict",
     "write_npz",
 ]
 __version__ = "0.1.0"
@@ -34,7 +36,9 @@ _HOMES = {
     "StudyResult": "tutelage.api",
     "open_result": "tutelage.api",
     "UserError": "tutelage.errors",
+    "evaluate": "tutelage.api",
     "export": "tutelage.api",
+    "predict": "tutelage.api",
     "load_student": "tutelage.exporting.network",
     "write_npz": "tutelage.data.from_dataset",
 }

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from tutelage.api import export
+from tutelage.api import evaluate, export, predict
 from tutelage.exporting.card_text import int8_verdict
+from tutelage.reporting.words import plural
 
 console = Console()
 
@@ -29,8 +34,8 @@ def export_student(
     times = {entry["what"]: entry for entry in card["latency"]["entries"]}
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("file", no_wrap=True)
-    for head in ("bytes", "largest difference", "same class", "test error", "ms for 1", "for 64"):
-        table.add_column(head, justify="right")
+    for head in ("bytes", "difference", "same class", "error", "ms for 1", "ms for 64"):
+        table.add_column(head, justify="right", no_wrap=True)
     for name, facts in card["files"].items():
         check, entry = facts["check"], times.get(name)
         shown = ["", ""]
@@ -41,8 +46,57 @@ def export_student(
             f"{check['error']:.2f} %", *shown,
         )  # fmt: skip
     console.print(table)
+    _say(
+        "difference: the largest of a logit on the test images; same class: of how many of them; ms: "
+        f"one thread of {card['latency']['machine']['cpu']}."
+    )
     for facts in card["files"].values():
         if facts["format"] == "onnx-int8":
-            console.print(int8_verdict(facts["check"]), highlight=False)
+            _say(int8_verdict(facts["check"]))
     for path in made.files:
-        console.print(str(path), highlight=False, markup=False, soft_wrap=True)
+        _say(str(path))
+
+
+def evaluate_student(what: str, data: str | None, *, store: Path | None, as_json: bool) -> None:
+    """Print how well a student does on images."""
+    found = evaluate(what, data, store=store)
+    if as_json:
+        _print_json({"schema": 1, **found})
+        return
+    figures = found["metrics"]
+    _say(f"{found['student']}, on {found['data']} ({plural(found['images'], 'image')}):")
+    _say(
+        f"error {figures['error']:.2f} %, likelihood (NLL) {figures['nll']:.3f} nats, "
+        f"calibration (ECE) {figures['ece']:.1f} %."
+    )
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("class")
+    for head in ("images", "error", "mostly taken for"):
+        table.add_column(head, justify="left" if head.startswith("mostly") else "right")
+    for row in found["classes"]:
+        error = "" if row["error"] is None else f"{row['error']:.2f} %"
+        table.add_row(
+            escape(row["name"]), str(row["images"]), error, escape(row["taken_for"] or "")
+        )
+    console.print(table)
+
+
+def predict_images(student: str, images: list[str], *, as_json: bool) -> None:
+    """Print the class and its probability for each image; what was skipped goes to stderr."""
+    found = predict(student, *images)
+    if as_json:
+        _print_json({"schema": 1, **found})
+    else:
+        for row in found["predictions"]:
+            _say(f"{row['file']}  {row['class']}  {100 * row['probability']:.1f} %")
+    for row in found["skipped"]:
+        print(f"skipped: {row['file']}: {row['why']}", file=sys.stderr)
+
+
+def _say(text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=1)
+    print()

@@ -11,11 +11,12 @@ _Store = Annotated[
     Path | None,
     typer.Option("--store", help="Folder of results [default: $TUTELAGE_STORE or tutelage-store]."),
 ]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 
 
 def add_verbs(app: typer.Typer) -> None:
     """Makes these verbs commands of `app`."""
-    for verb in (export,):
+    for verb in (export, evaluate, predict):
         app.command()(verb)
 
 
@@ -47,3 +48,38 @@ def export(
     from tutelage.cli import ship
 
     ship.export_student(what, output, formats, data=data, store=store)
+
+
+def evaluate(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="[FILE|RUN|STUDY]",
+            help="An exported student (folder or file), a run's id or key, or a study, of which "
+            "the best student is taken.",
+        ),
+    ] = "last",
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Labelled images [default: the test images of its study]."),
+    ] = None,
+    store: _Store = None,
+    json: _Json = False,
+) -> None:
+    """Print the error, likelihood and calibration of a student on any images, and by class."""
+    from tutelage.cli import ship
+
+    ship.evaluate_student(what, data, store=store, as_json=json)
+
+
+def predict(
+    student: Annotated[
+        str, typer.Argument(help="An exported student: its folder, or a file of it.")
+    ],
+    images: Annotated[list[str], typer.Argument(help="Image files, or folders of them.")],
+    json: _Json = False,
+) -> None:
+    """Print the class of image files, and how probable the student thinks it."""
+    from tutelage.cli import ship
+
+    ship.predict_images(student, images, as_json=json)

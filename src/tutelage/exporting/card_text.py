@@ -139,8 +139,8 @@ def _files(card: Card) -> str:
     for facts in card["files"].values():
         if facts["format"] == "onnx-int8":
             check = facts["check"]
-            text += ["", f"{int8_verdict(check)} Only int8 is right on {check['gained']} images, "
-                     f"only the original on {check['lost']}. Its ranges are those of "
+            text += ["", f"{int8_verdict(check)} Images on which only int8 is right: {check['gained']}; "
+                     f"only the original: {check['lost']}. Its ranges are those of "
                      f"{card['checks']['calibrated_on']} training images."]  # fmt: skip
     return "\n".join(text)
 

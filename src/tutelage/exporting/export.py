@@ -7,11 +7,13 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from tutelage.data.world import Split, World
@@ -30,16 +32,16 @@ from tutelage.exporting.formats import (
 )
 from tutelage.exporting.latency import measure
 from tutelage.exporting.network import Deployed, stored_network
+from tutelage.exporting.opened import CARD, CARD_TEXT, Opened
 from tutelage.exporting.parity import Check, check_exact, compare, pixels_of, run_on
 from tutelage.exporting.subject import check_finished
-from tutelage.models.predict import logits_of
+from tutelage.models.predict import EVALUATED, logits_of, padded_forward
 from tutelage.store import atomic_write
 from tutelage.store.files import make_folder, told
 from tutelage.study.context import Context
-from tutelage.study.plan import Node
+from tutelage.study.plan import Node, world_seeds
 from tutelage.study.references import networks_in, stages_of
 
-CARD, CARD_TEXT = "card.json", "README.md"
 _CALIBRATED_ON = 512  # training images
 
 
@@ -107,6 +109,7 @@ def export_run(
             )
             card = card_facts(context, node, document, world, weights, evidence, chosen=chosen)
             make_folder(folder)
+            _clear(folder)
             written = [folder / path.name for path in paths.values()]
             for path, target in zip(paths.values(), written, strict=True):
                 os.replace(path, target)
@@ -116,6 +119,52 @@ def export_run(
     atomic_write(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False).encode() + b"\n")
     atomic_write(folder / CARD_TEXT, card_text(card).encode())
     return Export(folder, (*written, folder / CARD, folder / CARD_TEXT), card)
+
+
+def _clear(folder: Path) -> None:
+    """Removes an earlier export: a new card would not vouch for what is left of it."""
+    for name in (CARD, CARD_TEXT, *FILES.values()) if (folder / CARD).is_file() else ():
+        (folder / name).unlink(missing_ok=True)
+
+
+def open_run(context: Context, node: Node, data: str | None = None) -> Opened:
+    """A finished run of the store, ready to run, its logits computed as its evaluation's were.
+
+    It is normalised by the training images, which are read from where the study found them, or
+    else from `data`. Raises UserError as `export_run` does.
+    """
+    check_finished(context, node)
+    try:
+        world = study_world(context, node.replicate)
+    except UserError as gone:
+        if data is None:
+            raise
+        try:
+            world = study_world(context, node.replicate, data)
+        except UserError:
+            raise UserError(
+                gone.what, where=gone.where,
+                fix="They are needed for the normalisation. An exported student has it inside: "
+                "evaluate that.",
+            ) from gone  # fmt: skip
+    student, _ = load_run(context, node, world)
+    config = context.config.data
+
+    def run(images: Images) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return padded_forward(student, torch.from_numpy(images), EVALUATED).numpy()
+
+    return Opened(
+        name=f"{node.training.model} of {context.config.name}, run {node.key}",
+        shape=world.shape,
+        fit=config.fit,
+        class_names=world.class_names,
+        data=config.model_dump(mode="json", exclude_none=True, exclude={"path"}),
+        seeds=world_seeds(context.config, node.replicate),
+        fingerprint=world.fingerprint,
+        run=run,
+        path=config.path,
+    )
 
 
 def study_world(context: Context, replicate: int, data: str | None = None) -> World:
@@ -168,9 +217,10 @@ def _timed(
 ) -> dict[str, Runner]:
     """Everything whose latency the card tells: teacher, student in PyTorch, and exports."""
     timed = dict[str, Runner]()
-    teacher = _teacher(context, node, world)
-    if teacher:
-        timed["teacher (PyTorch)"] = _together(teacher)
+    with suppress(UserError):  # its weights may be gone, and are not what is exported
+        teacher = _teacher(context, node, world)
+        if teacher:
+            timed["teacher (PyTorch)"] = _together(teacher)
     timed["student (PyTorch)"] = torch_runner(student)
     # Weights alone are run as the student above.
     return timed | {FILES[name]: run for name, run in runners.items() if name != "safetensors"}

@@ -7,10 +7,9 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -74,6 +73,15 @@ def need_onnx() -> None:
             fix="pip install 'tutelage[export]'; or leave it out: "
             "--format safetensors --format torch.",
         ) from error
+
+
+def has_onnx() -> bool:
+    """Whether those packages are installed."""
+    try:
+        need_onnx()
+    except UserError:
+        return False
+    return True
 
 
 def write_formats(subject: Subject, formats: Sequence[str], folder: Path) -> dict[str, Path]:
@@ -231,10 +239,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(logging_was)
-
-
-def metadata_of(path: Path) -> Mapping[str, Any]:
-    """The metadata of an ONNX file, by key."""
-    import onnx
-
-    return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
