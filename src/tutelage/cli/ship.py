@@ -26,29 +26,31 @@ def export_student(
     made = export(what, folder, formats=formats, data=data, store=store)
     card = made.card
     training, figures = card["training"], card["figures"]["test"]
-    console.print(
+    _say(
         f"{card['model']['name']} of {card['study']['name']}, run {training['key']}: "
-        f"{figures['error']:.2f} % test error ({card['data']['images']['test']} images).",
-        highlight=False, markup=False,
-    )  # fmt: skip
+        f"{figures['error']:.2f} % test error ({card['data']['images']['test']} images)."
+    )
     times = {entry["what"]: entry for entry in card["latency"]["entries"]}
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("file", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for head in ("bytes", "difference", "same class", "error", "ms for 1", "ms for 64"):
         table.add_column(head, justify="right", no_wrap=True)
-    for name, facts in card["files"].items():
-        check, entry = facts["check"], times.get(name)
-        shown = ["", ""]
+    for name in dict.fromkeys((*times, *card["files"])):
+        facts, entry = card["files"].get(name), times.get(name)
+        row = [name, *[""] * 6]
+        if facts is not None:
+            check = facts["check"]
+            row[1:5] = (
+                f"{facts['bytes']:,}", f"{check['difference']:.1e}", f"{check['same']:.2f} %",
+                f"{check['error']:.2f} %",
+            )  # fmt: skip
         if entry is not None:
-            shown = [f"{entry[key]['median_ms']:.3g}" for key in ("batch_1", "batch_64")]
-        table.add_row(
-            name, f"{facts['bytes']:,}", f"{check['difference']:.1e}", f"{check['same']:.2f} %",
-            f"{check['error']:.2f} %", *shown,
-        )  # fmt: skip
+            row[5:] = (f"{entry[key]['median_ms']:.3g}" for key in ("batch_1", "batch_64"))
+        table.add_row(*row)
     console.print(table)
     _say(
-        "difference: the largest of a logit on the test images; same class: of how many of them; ms: "
-        f"one thread of {card['latency']['machine']['cpu']}."
+        "difference: the largest of a logit on the test images; same class: for how many of them; "
+        f"ms: one thread of {card['latency']['machine']['cpu']}."
     )
     for facts in card["files"].values():
         if facts["format"] == "onnx-int8":

@@ -139,9 +139,12 @@ def _files(card: Card) -> str:
     for facts in card["files"].values():
         if facts["format"] == "onnx-int8":
             check = facts["check"]
-            text += ["", f"{int8_verdict(check)} Images on which only int8 is right: {check['gained']}; "
-                     f"only the original: {check['lost']}. Its ranges are those of "
-                     f"{card['checks']['calibrated_on']} training images."]  # fmt: skip
+            text += [
+                "",
+                f"{int8_verdict(check)} Images on which only int8 is right: {check['gained']}; "
+                f"only the original: {check['lost']}. Its ranges are those of "
+                f"{card['checks']['calibrated_on']} training images.",
+            ]
     return "\n".join(text)
 
 

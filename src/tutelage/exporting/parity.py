@@ -16,6 +16,9 @@ from tutelage.exporting.formats import Images, Logits, Runner
 TOLERANCE = 1e-4
 """The largest difference of a logit that is put down to rounding in float32."""
 
+RELATIVE = 1e-6
+"""The same as a share of the largest logit, where that is over 100: float32 has seven digits."""
+
 INT8_MARGIN = 0.5
 """Points of test error that int8 may cost before the card says that it costs them."""
 
@@ -26,13 +29,15 @@ _BATCH = 64
 class Check:
     """An export beside the original, on `images` test images.
 
-    `difference` is the largest of any logit, absolute; `same` the share of images for which both
+    `difference` is the largest of any logit, absolute, and `allowed` how large it may be where the
+    export is of float32; `same` the share of images for which both
     predict the same class, percent; `error` and `original` are test errors, percent. `gained` and
     `lost` count the images on which only the export, or only the original, is right.
     """
 
     images: int
     difference: float
+    allowed: float
     same: float
     error: float
     original: float
@@ -70,6 +75,7 @@ def compare(logits: Logits, original: Logits, labels: NDArray[np.int64]) -> Chec
     return Check(
         images=len(labels),
         difference=float(np.abs(logits.astype(np.float64) - original).max()),
+        allowed=max(TOLERANCE, RELATIVE * float(np.abs(original).max())),
         same=100.0 * float(np.mean(ours == theirs)),
         error=metrics(logits, labels)["error"],
         original=metrics(original, labels)["error"],
@@ -80,10 +86,10 @@ def compare(logits: Logits, original: Logits, labels: NDArray[np.int64]) -> Chec
 
 def check_exact(name: str, check: Check) -> None:
     """UserError where a float32 export differs by more than rounding."""
-    if not check.difference <= TOLERANCE:
+    if not check.difference <= check.allowed:
         raise UserError(
             f"the exported file computes something else: its logits differ by up to "
-            f"{check.difference:.2g}, and {TOLERANCE:g} is allowed; nothing was written.",
+            f"{check.difference:.2g}, and {check.allowed:.2g} is allowed; nothing was written.",
             where=name,
             fix="Leave this format out (--format), and tell the authors which model it was.",
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from tutelage.data.formats.decode import decode
 from tutelage.data.formats.found import list_folder
@@ -35,7 +35,9 @@ def predict_files(opened: Opened, paths: Iterable[str | Path]) -> dict[str, Any]
         try:
             waiting.append((str(path), _pixels(path, opened)))
         except UserError as error:
-            skipped.append({"file": str(path), "why": error.what})
+            unknown = isinstance(error.__cause__, UnidentifiedImageError)
+            why = "this is no image." if unknown else error.what
+            skipped.append({"file": str(path), "why": why})
         if len(waiting) == _BATCH:
             predictions += _predicted(opened, waiting)
             waiting.clear()
