@@ -25,6 +25,8 @@ class Finding:
     the interval's half-width falls to the margin, at the upper 80 % bound of the spread; None when
     n < 2. `would_change` says in a few words what would change the verdict. `among` is the
     confidence set of the best of a family; `margin` is None for a kind that takes none.
+    `prediction` is what a prediction found beside the regret, which is its effect: rank
+    correlation, the oracle's gain over scratch, the regret's share of it, and the choices.
     """
 
     claim: str
@@ -45,6 +47,7 @@ class Finding:
     step_level: float | None
     would_change: str
     among: list[str] | None = None
+    prediction: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as it stands in the results document."""
