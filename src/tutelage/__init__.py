@@ -13,10 +13,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tutelage.api import Study, StudyResult, evaluate, export, open_result, predict
+    from tutelage.api import Study, StudyResult, open_result
     from tutelage.data.from_dataset import write_npz
+    from tutelage.deciding import run_until_decided
     from tutelage.errors import UserError
     from tutelage.exporting.network import load_student
+    from tutelage.shipping import evaluate, export, predict
 
 __all__ = [
     "Study",
@@ -27,6 +29,7 @@ __all__ = [
     "load_student",
     "open_result",
     "predict",
+    "run_until_decided",
     "write_npz",
 ]
 __version__ = "0.1.0"
@@ -35,10 +38,11 @@ _HOMES = {
     "Study": "tutelage.api",
     "StudyResult": "tutelage.api",
     "open_result": "tutelage.api",
+    "run_until_decided": "tutelage.deciding",
     "UserError": "tutelage.errors",
-    "evaluate": "tutelage.api",
-    "export": "tutelage.api",
-    "predict": "tutelage.api",
+    "evaluate": "tutelage.shipping",
+    "export": "tutelage.shipping",
+    "predict": "tutelage.shipping",
     "load_student": "tutelage.exporting.network",
     "write_npz": "tutelage.data.from_dataset",
 }

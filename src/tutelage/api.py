@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,11 @@ from tutelage.config.expand import expand
 from tutelage.config.load import load_study, validate
 from tutelage.config.schema import StudyConfig
 from tutelage.errors import UserError
-from tutelage.findings import find, mimicry, sentences
+from tutelage.findings import equal_compute, find, mimicry, sentences
+from tutelage.findings.planning import Outlook, outlooks
 from tutelage.store import Store
 from tutelage.study.checks import check_names
-from tutelage.study.context import Context
+from tutelage.study.context import Context, list_manifests
 from tutelage.study.engines.events import Agenda, Event
 from tutelage.study.progress import drop_branches, missing_tasks
 from tutelage.study.results import collect
@@ -55,6 +56,7 @@ class StudyResult:
         document["findings"] = [finding.to_dict() for finding in found]
         document["sentences"] = sentences(document)
         document["mimicry"] = mimicry(document)
+        document["equal_compute"] = equal_compute(document)
         return document
 
     @property
@@ -262,65 +264,30 @@ def open_result(study: str = "last", store: str | Path | None = None) -> StudyRe
     return StudyResult(Context.open(Store.open(store or default_store(), create=False), study))
 
 
-def export(
-    what: str = "last",
-    folder: str | Path = "student",
-    *,
-    formats: Sequence[str] | None = None,
-    data: str | None = None,
-    store: str | Path | None = None,
-) -> Export:
-    """Export the best student of a study (its name, id, or `last`), or one run (its id or key).
-
-    Otherwise as `StudyResult.export`.
+def outlook(context: Context, cost: Mapping[str, float]) -> tuple[list[Outlook], str | None]:
+    """What each claim of a prepared study can expect of its design, and the id of the study that
+    the spreads were measured in: the latest of its name in the store in which two replicates or
+    more have what some claim compares. Without one, None, and the outlooks say how much spread the
+    design can bear. `cost` are the predicted core-seconds of the plan's tasks.
     """
-    from tutelage.exporting.subject import find_run
-
-    context, node = find_run(Store.open(store or default_store(), create=False), what)
-    key = node.key if node is not None else None
-    return StudyResult(context).export(folder, run=key, formats=formats, data=data)
-
-
-def evaluate(
-    what: str | Path = "last",
-    data: str | None = None,
-    *,
-    store: str | Path | None = None,
-) -> dict[str, Any]:
-    """The error, likelihood and calibration of a student on the images at `data`, and by class.
-
-    `what` is an export (its folder, or a file with its card beside it), a run's id or key, or a
-    study, of which the best student is meant. Without `data` it is the test set of its study. What
-    is returned and raised: see `tutelage.exporting.measure.evaluate_on`.
-    """
-    from tutelage.exporting.export import open_run
-    from tutelage.exporting.measure import evaluate_on
-    from tutelage.exporting.opened import is_export, open_export
-    from tutelage.exporting.subject import find_run
-
-    if is_export(what):
-        return evaluate_on(open_export(what), data)
-    try:
-        opened = Store.open(store or default_store(), create=False)
-        context, node = find_run(opened, str(what))
-    except UserError:
-        if Path(what).exists():
-            open_export(what)  # which says what it lacks
-        raise
-    if node is None:
-        node = context.node(StudyResult(context).best()["key"])
-    return evaluate_on(open_run(context, node, data), data, opened.cache_file)
+    replicates = context.config.replicates
+    claims, count, students = context.config.claims, replicates.count, replicates.students
+    price = partial(_replicate_seconds, context, cost)
+    for manifest in reversed(list_manifests(context.store)):
+        if manifest["name"] != context.config.name:
+            continue
+        found = outlooks(claims, count, students, collect(Context(context.store, manifest)), price)
+        if any(each.measured for each in found):
+            return found, manifest["id"]
+    return outlooks(claims, count, students), None
 
 
-def predict(student: str | Path, *images: str | Path) -> dict[str, Any]:
-    """What an exported student says of image files, and of those in and below folders.
-
-    See `tutelage.exporting.predict.predict_files`.
-    """
-    from tutelage.exporting.opened import open_export
-    from tutelage.exporting.predict import predict_files
-
-    return predict_files(open_export(student), images)
+def _replicate_seconds(context: Context, cost: Mapping[str, float], students: int) -> float:
+    """The predicted core-seconds of a replicate with so many students."""
+    nodes, replicates = context.plan.nodes, context.config.replicates
+    ours = sum(cost[key] for key, node in nodes.items() if node.role == "student")
+    rest = sum(cost.values()) - ours
+    return (rest + ours * students / replicates.students) / replicates.count
 
 
 def _keep(store: Store, train: Any, test: Any = None) -> Path:

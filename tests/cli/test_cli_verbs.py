@@ -224,6 +224,8 @@ def test_plan_trains_nothing_and_leaves_no_study(call, here):
     assert len(rows) == 28
     assert not any(row["done"] for row in rows.values())
     assert found["predicted_core_s"] > 0
+    assert found["spread_measured_in"] is None
+    assert all(each["largest_spread"] > 0.0 for each in found["outlooks"])
     eskd = rows["r0/eskd/s0"]
     assert (eskd["continues"], eskd["shared_epochs"]) == ("r0/kd/large/s0", 1)
     assert "r0/teacher/large" in eskd["needs"]
@@ -241,6 +243,8 @@ def test_plan_knows_what_is_done(call, ran):
     assert found["predicted_core_s"] == 0
     more = call("plan", folder / "tiny.yaml", "--set", "replicates.count=3", "--store", store)
     assert "14 runs to train" in more.words
+    assert "the upper 80 % bound from 2 replicates" in more.words
+    assert f"The spreads are those of study {found['spread_measured_in']}." in more.words
     assert "42 runs of 84 epochs in all, 6 of them shared" in more.words
 
 

@@ -73,6 +73,14 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a key: --set recipe.epochs=40 (may be repeated)."),
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=0,
+        help="Single-thread processes [default: one per core, one for a GPU]; 0: none.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 
@@ -84,14 +92,22 @@ def run(
     data: DataOption = None,
     overrides: SetOption = None,
     store: StoreOption = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Single-thread processes [default: one per core, one for a GPU]; 0: none."
-        ),
-    ] = None,
+    workers: WorkersOption = None,
     engine: Annotated[str, typer.Option(help="Who executes the runs: local.")] = "local",
     device: DeviceOption = "auto",
+    until: Annotated[
+        str | None,
+        typer.Option("--until", help="`decided`: add replicates while the primary claim is not."),
+    ] = None,
+    max_replicates: Annotated[
+        int | None, typer.Option("--max-replicates", help="With --until: the most there may be.")
+    ] = None,
+    looks: Annotated[
+        str,
+        typer.Option(
+            "--looks", help="With --until: how often to look; `open`: at every replicate."
+        ),
+    ] = "4",
 ) -> None:
     """Train what is missing of a study, then print its results and write its report."""
     from tutelage.cli import run as verb
@@ -105,7 +121,67 @@ def run(
         workers=workers,
         engine=engine,
         device=device,
+        until=until,
+        most=max_replicates,
+        looks=looks,
     )
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def distill(
+    student: Annotated[
+        str,
+        typer.Option("--student", help="The small network: wrn-16-1, timm:NAME, module:function."),
+    ],
+    teacher: Annotated[
+        str,
+        typer.Option("--teacher", help="Its teacher; NAME@FILE has weights, and stays as it is."),
+    ],
+    data: Annotated[
+        str, typer.Option("--data", help="Where the images are, or a data set that needs no files.")
+    ],
+    size: Annotated[
+        int | None, typer.Option("--size", help="Side in pixels to which images are brought.")
+    ] = None,
+    views: Annotated[
+        str | None,
+        typer.Option(
+            "--views", help="Augmentation: none, flip, crop-4-flip [default: by the data]."
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option("--epochs", min=1)] = 60,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=2)] = 64,
+    lr: Annotated[float | None, typer.Option("--lr", help="Of AdamW [default: 0.001].")] = None,
+    temperature: Annotated[float, typer.Option("--temperature")] = 4.0,
+    replicates: Annotated[
+        int,
+        typer.Option(
+            "--replicates", min=1, help="Whole repetitions; intervals take 2, 6 are better."
+        ),
+    ] = 3,
+    fine_tune: Annotated[
+        bool, typer.Option("--fine-tune", help="Train the teacher from its weights on this data.")
+    ] = False,
+    early: Annotated[
+        bool, typer.Option(help="Also try the teacher stopped early, where it is trained here.")
+    ] = True,
+    write: Annotated[
+        Path | None,
+        typer.Option("--write", help="Write the study into this file instead of running."),
+    ] = None,
+    store: StoreOption = None,
+    workers: WorkersOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Distil one student from one teacher, beside one without, and say which to take."""
+    from tutelage.cli.distill import distil
+
+    failed = distil(
+        student, teacher, data, size=size, views=views, epochs=epochs, batch_size=batch_size, lr=lr,
+        temperature=temperature, replicates=replicates, fine_tune=fine_tune, early=early,
+        write=write, store=store, workers=workers, device=device,
+    )  # fmt: skip
     raise typer.Exit(1 if failed else 0)
 
 
@@ -206,6 +282,14 @@ def doctor(
         str | None,
         typer.Argument(help="One loss, or your own as module:function [default: all of tutelage]."),
     ] = None,
+    student: Annotated[
+        str | None, typer.Option("--student", help="Examines this network with --teacher, --data.")
+    ] = None,
+    teacher: Annotated[str | None, typer.Option("--teacher", help="See --student.")] = None,
+    data: DataOption = None,
+    size: Annotated[int | None, typer.Option("--size", help="As in `distill`.")] = None,
+    views: Annotated[str | None, typer.Option("--views", help="As in `distill`.")] = None,
+    fine_tune: Annotated[bool, typer.Option("--fine-tune", help="As in `distill`.")] = False,
     store: StoreOption = None,
     properties: Annotated[
         str | None,
@@ -226,7 +310,15 @@ def doctor(
         int, typer.Option("--seed", min=0, help="Of the random logits that losses are given.")
     ] = 0,
 ) -> None:
-    """Check that this machine trains reproducibly; or `doctor losses`: that a loss is sound."""
+    """Check that this machine trains reproducibly; `doctor losses`: that a loss is sound; `doctor
+    --student S --teacher T --data D`: that these three go together."""
+    if what is None and (student or teacher):
+        from tutelage.cli.doctor_pair import examine as examine_pair
+
+        if student is None or teacher is None or data is None:
+            raise UserError("--student, --teacher and --data go together.")
+        well = examine_pair(student, teacher, data, size=size, views=views, fine_tune=fine_tune)
+        raise typer.Exit(0 if well else 1)
     if what is None:
         from tutelage.cli.doctor import examine
 

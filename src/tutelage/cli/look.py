@@ -12,16 +12,19 @@ from typing import Any, get_args
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
-from tutelage.api import Study, default_store, open_result
+from tutelage.api import Study, default_store, open_result, outlook
 from tutelage.config.load import builtin_studies, load_study
 from tutelage.config.recipe import NAMED
 from tutelage.config.schema import StudyConfig
 from tutelage.config.schema_losses import FEATURE_METHODS, METHODS, LossConfig
 from tutelage.data.sources import SOURCES
 from tutelage.errors import UserError, unknown
-from tutelage.models.catalog import FAMILIES
+from tutelage.findings.wording_planning import outlook_sentence
+from tutelage.models.catalog import FAMILIES, FOREIGN
 from tutelage.store import Store
 from tutelage.study.context import Context, list_manifests
 from tutelage.study.progress import missing_tasks
@@ -47,11 +50,12 @@ def show_plan(
     context = loaded.prepare(store, device, keep=False)
     plan, cost, missing = context.plan, predict(context), missing_tasks(context)
     seconds = sum(cost[key] for key in missing)
+    found, measured_in = outlook(context, cost)
     if as_json:
         rows = [
             {
                 "key": key, "role": node.role, "condition": node.training.name,
-                "replicate": node.replicate, "seed": node.seed, "model": node.start.model,
+                "replicate": node.replicate, "seed": node.seed, "model": node.model,
                 "epochs": node.training.recipe.epochs, "teacher": node.training.teacher,
                 "continues": node.continues, "shared_epochs": node.shared,
                 "needs": list(node.needs), "done": key not in missing,
@@ -66,6 +70,8 @@ def show_plan(
                 "id": context.id,
                 "runs": rows,
                 "predicted_core_s": round(seconds, 1),
+                "outlooks": [each.to_dict() for each in found],
+                "spread_measured_in": measured_in,
             }
         )
         return
@@ -97,6 +103,11 @@ def show_plan(
         f"shared; {todo} runs to train, roughly {seconds / 60:.1f} core-minutes.",
         highlight=False,
     )
+    for each in found:
+        console.print(f"[bold]{escape(each.claim)}[/bold] [dim]{each.rank}[/dim]", highlight=False)
+        console.print(Padding(Text(outlook_sentence(each)), (0, 0, 0, 2)))
+    if measured_in is not None:
+        console.print(f"The spreads are those of study {measured_in}.", highlight=False)
 
 
 def show_status(study: str | None, *, store: Path | None, as_json: bool) -> None:
@@ -158,7 +169,7 @@ def show_list(what: str, *, as_json: bool) -> None:
     """Print what there is to choose from."""
     makers = {
         "studies": _studies,
-        "models": lambda: dict(FAMILIES),
+        "models": lambda: {**FAMILIES, **FOREIGN},
         "losses": _losses,
         "datasets": lambda: dict(SOURCES),
         "recipes": lambda: {name: json.dumps(recipe) for name, recipe in NAMED.items()},

@@ -1,4 +1,4 @@
-"""The verb `run`."""
+"""The verb `run`, and what every verb that trains does."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 from rich.console import Console
 
-from tutelage.api import ENGINES, Study, run_context
+from tutelage.api import ENGINES, Study, StudyResult, run_context
 from tutelage.cli.progress import StudyProgress
-from tutelage.errors import unknown
+from tutelage.deciding import OPEN, run_until_decided
+from tutelage.errors import UserError, unknown
 from tutelage.reporting.text import print_results
 from tutelage.study.context import Context
 from tutelage.study.cost import is_predictable, predict
@@ -31,12 +33,43 @@ def run_study(
     workers: int | None,
     engine: str,
     device: str,
+    until: str | None,
+    most: int | None,
+    looks: str,
 ) -> bool:
     """Run, print, report. Returns whether a run failed."""
     console = Console()
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
-    context = Study.load(study, scale=scale, overrides=overrides, data=data).prepare(store, device)
+    loaded = Study.load(study, scale=scale, overrides=overrides, data=data)
+
+    def run(study: Study) -> StudyResult:
+        return execute(study.prepare(store, device), workers, console)
+
+    if until is None:
+        if most is not None:
+            raise UserError("--max-replicates goes with --until decided.")
+        return bool(run(loaded).failures)
+    if until != "decided":
+        raise unknown("end", until, ["decided"], where="--until")
+    if most is None:
+        raise UserError("--until decided needs --max-replicates: when to stop in any case.")
+    decision = run_until_decided(loaded, most, looks=_looks(looks), run=run)
+    console.print(f"\n{decision.in_words}", highlight=False, soft_wrap=True)
+    return bool(decision.result.failures)
+
+
+def _looks(text: str) -> int | Literal["open"]:
+    if text == OPEN:
+        return OPEN
+    if not text.isdecimal():
+        raise UserError(f"'{text}' is no number of looks.", where="--looks",
+                        fix="Give a number, or open.")  # fmt: skip
+    return int(text)
+
+
+def execute(context: Context, workers: int | None, console: Console) -> StudyResult:
+    """Run what is missing of a prepared study with progress, print its results, and report."""
     missing = missing_tasks(context, thorough=True)
     runs = sum(key in context.plan.nodes for key in missing)
     console.print(
@@ -57,7 +90,7 @@ def run_study(
     console.print(f"\nReport: {page}", highlight=False, soft_wrap=True)
     for key, message in result.failures.items():
         console.print(f"failed: {key}: {message}", style="red", markup=False, soft_wrap=True)
-    return bool(result.failures)
+    return result
 
 
 def _epochs(context: Context, tasks: Iterable[str]) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from tutelage.config.contrasts import check_precision
@@ -18,6 +20,7 @@ from tutelage.config.schema import (
     RecipeConfig,
     StudyConfig,
 )
+from tutelage.config.search import cells
 from tutelage.config.teachers import check_heard, resolve_teacher
 from tutelage.config.trainings import located, training_of
 from tutelage.errors import UserError, unknown
@@ -56,13 +59,20 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
                 raise unknown("teacher", teacher, teachers, where=f"{where}.teacher")
             name = f"{group}/{teacher}" if isinstance(config.teacher, list) else group
             model = (config.student or study.student).model
-            conditions[name] = training_of(
-                study, config, name, group, model, teacher, where, extra=recipes
-            )
+            training = training_of(study, config, name, group, model, teacher, where, extra=recipes)
+            if config.search is None:
+                conditions[name] = training
+            else:
+                for cell in cells(training, config.search, f"{where}.search"):
+                    conditions[cell.name] = cell
     taught = {training.model for training in conditions.values()} or {study.student.model}
-    alone = {training.model for training in conditions.values() if training.teacher is None}
+    alone = {
+        training.model
+        for training in conditions.values()
+        if training.teacher is None and not is_searched(study, training)
+    }
     for model in sorted(taught - alone):
-        name = "scratch" if "scratch" not in conditions else f"scratch-{model}"
+        name = "scratch" if "scratch" not in conditions else f"scratch-{_slug(model, conditions)}"
         if name in conditions:
             raise UserError(f"has a teacher, but is the name of the control of {model}.",
                             where=f"conditions.{name}", fix="Give it another name.")  # fmt: skip
@@ -70,6 +80,21 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
             recipe = build_recipe(study.recipe)
         conditions = {name: Training(name, name, model, recipe), **conditions}
     return conditions
+
+
+def is_searched(study: StudyConfig, training: Training) -> bool:
+    """Whether a condition is a cell of a search."""
+    config = study.conditions.get(training.group)
+    return config is not None and config.search is not None
+
+
+def _slug(model: str, taken: Iterable[str]) -> str:
+    """What names the control of a model: the model's own name, where a condition may have it."""
+    if ":" not in model and "@" not in model:
+        return model
+    short = re.sub("[^A-Za-z0-9._-]+", "-", model).strip("-.")[:60]
+    tried = [short, *(f"{short}-{number}" for number in range(2, 100))]
+    return next(each for each in tried if f"scratch-{each}" not in taken)
 
 
 def _inherit(
@@ -123,6 +148,13 @@ def _check_claims(study: StudyConfig, expanded: Expanded) -> None:
             with located(where):
                 unit_of(claim.trend.of if claim.trend else claim.metric)
             named = _named_in(claim, conditions, teachers, where)
+            if claim.account is not None:
+                named = _with_cells(study, claim, named, conditions, where)
+            for pair in claim.also or []:
+                for condition in pair:
+                    if condition not in conditions:
+                        raise unknown("condition", condition, conditions, where=f"{where}.also")
+                check_precision(pair, expanded, f"{where}.also")
             for condition in named:
                 if condition not in conditions:
                     raise unknown("condition", condition, conditions, where=where)
@@ -132,6 +164,24 @@ def _check_claims(study: StudyConfig, expanded: Expanded) -> None:
                         where=where,
                     )
             check_precision(named, expanded, where)
+
+
+def _with_cells(
+    study: StudyConfig,
+    claim: ClaimConfig,
+    named: list[str],
+    conditions: dict[str, Training],
+    where: str,
+) -> list[str]:
+    """The first condition of a claim at equal compute, and the cells of the search that is its
+    second."""
+    first, group = named
+    searches = {c.group for c in conditions.values() if is_searched(study, c)}
+    if group not in searches:
+        raise unknown("search", group, searches, where=where)
+    if first in conditions and conditions[first].teacher is None:
+        raise UserError(f"{first} has no teacher, and so no account.", where=f"{where}.account")
+    return [first, *(c.name for c in conditions.values() if c.group == group)]
 
 
 def _named_in(

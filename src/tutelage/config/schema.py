@@ -31,6 +31,7 @@ from tutelage.config.schema_claims import (
 )
 from tutelage.config.schema_data import DataConfig, TransformViews
 from tutelage.config.schema_losses import FEATURE_METHODS, LossConfig
+from tutelage.config.schema_model import Model
 from tutelage.config.schema_recipe import (
     AdamW,
     OptimizerConfig,
@@ -189,7 +190,11 @@ class ScaleConfig(Word):
 class TeacherConfig(_Taught):
     """A network to learn from: trained here, stopped somewhere, perhaps with scaled logits."""
 
-    model: str | None = None
+    model: Model | None = None
+    fine_tune: Literal[True] | None = Field(
+        default=None,
+        description="trains a teacher that has weights from outside; without, it is as it came",
+    )
     of: Name | None = Field(
         default=None, description="another teacher of the study that this one varies"
     )
@@ -220,18 +225,39 @@ class TeacherConfig(_Taught):
         return self
 
 
+class SearchConfig(Strict):
+    """A control that is searched for: each combination is a condition without a teacher."""
+
+    lengths: Annotated[list[Positive], Field(min_length=1)] = Field(
+        default_factory=lambda: [1.0, 2.0, 4.0],
+        description="multiples of the recipe's epochs, its schedule scaled along",
+    )
+    lr: Annotated[list[Positive], Field(min_length=1)] = Field(
+        default_factory=lambda: [1.0], description="factors of the learning rate"
+    )
+    weight_decay: Annotated[list[Weight], Field(min_length=1)] = Field(
+        default_factory=lambda: [1.0], description="factors of the weight decay"
+    )
+    label_smoothing: (
+        Annotated[list[Annotated[float, Field(ge=0.0, lt=1.0)]], Field(min_length=1)] | None
+    ) = None
+
+
 class ConditionConfig(_Taught):
     """Everything about a student's training except its seeds."""
 
     extends: Name | None = None
     teacher: Name | Names | None = None
     student: StudentConfig | None = None
+    search: SearchConfig | None = Field(
+        default=None, description="many controls instead of one, to choose from on validation"
+    )
 
 
 class StudentConfig(Strict):
     """The small network that is wanted."""
 
-    model: str
+    model: Model
 
 
 Varied = Literal["split", "noise", "teacher"]
@@ -243,6 +269,21 @@ class ReplicatesConfig(Strict):
     count: Count = 6
     vary: list[Varied] = Field(default_factory=lambda: list(get_args(Varied)))
     students: Count = 3
+    looks: Annotated[list[Count], Field(min_length=1)] | Literal["open"] | None = Field(
+        default=None,
+        description="numbers of replicates, increasing, after which the findings are looked at "
+        "(`run --until decided` sets them), or open: after any number",
+    )
+
+    @model_validator(mode="after")
+    def _looked_at(self) -> ReplicatesConfig:
+        if isinstance(self.looks, list):
+            if self.looks != sorted(set(self.looks)) or self.looks[0] < 2:
+                raise ValueError("looks are numbers of replicates from 2 on, increasing")
+            if self.count not in self.looks:
+                known = ", ".join(map(str, self.looks))
+                raise ValueError(f"count is {self.count}, which is none of the looks {known}")
+        return self
 
 
 class StudyConfig(Strict):

@@ -42,11 +42,24 @@ class ClaimConfig(Strict):
     equivalence: Pair | None = Field(default=None, description="[a, b]: |a - b| < margin")
     trend: TrendConfig | None = None
     best: BestConfig | None = None
+    also: Annotated[list[Pair], Field(min_length=1)] | None = Field(
+        default=None,
+        description="the same comparison in other settings (entropy-matched, four times as long): "
+        "a verdict needs them all",
+    )
+    account: Literal["free", "shared", "full"] | None = Field(
+        default=None,
+        description="[a, SEARCH]: against the best cell of a search, on validation, that costs no "
+        "more than a; its teacher free, shared by the replicate's students, or fully charged",
+    )
     direction: Literal["less", "greater", "decreasing", "increasing"] | None = None
     metric: str = "test_error"
     margin: Positive | None = Field(
         default=None,
         description="the smallest effect of interest, in the metric's unit; every kind but best",
+    )
+    images: Literal["new"] | None = Field(
+        default=None, description="new: the interval speaks of other test images, too"
     )
 
     @model_validator(mode="after")
@@ -65,8 +78,16 @@ class ClaimConfig(Strict):
         if self.trend and self.metric != "test_error":
             raise ValueError("a trend names its metric as trend.of")
         pair = self.difference or self.non_inferiority or self.equivalence
-        if pair and pair[0] == pair[1]:
-            raise ValueError(f"{self.kind} compares {pair[0]} with itself")
+        for each in [*([pair] if pair else []), *(self.also or [])]:
+            if each[0] == each[1]:
+                raise ValueError(f"{self.kind} compares {each[0]} with itself")
+        plain = pair and not self.also and not self.images and self.metric == "test_error"
+        if self.account and not plain:
+            raise ValueError("account takes two conditions and the metric test_error alone")
+        if self.also and (not pair or self.images):
+            raise ValueError("also takes a comparison of two conditions, on these test images")
+        if self.images == "new" and (not pair or self.metric != "test_error"):
+            raise ValueError("images: new takes two conditions and the metric test_error")
         return self
 
     @property

@@ -22,10 +22,12 @@ from tutelage.config.recipe import Recipe, resolve_duration
 from tutelage.config.schema import (
     Duration,
     ScaleConfig,
+    ScheduleConfig,
     StopConfig,
     StudyConfig,
     TeacherConfig,
 )
+from tutelage.config.schema_model import read_model
 from tutelage.config.trainings import TAUGHT, located, training_of
 from tutelage.errors import UserError, unknown
 
@@ -64,9 +66,12 @@ def resolve_teacher(
         base = other(config.of)
         training = trainings[base.training]
     else:
+        given = _is_given(config, where)
         tutor = other(config.teacher).name if config.teacher else None
         training = training_of(study, config, name, name, config.model or "", tutor, where)
-        base = Teacher(name, StateRef(name), name, "full", None, tutor)
+        training = _untrained(training) if given else training
+        stop = "as it came" if given else "full"
+        base = Teacher(name, StateRef(name), name, stop, None, tutor)
     teacher = replace(base, name=name)
     if config.stop is not None:
         teacher, training = _stopped_teacher(teacher, config.stop, training, where)
@@ -82,9 +87,42 @@ def resolve_teacher(
     return teacher
 
 
+def _is_given(config: TeacherConfig, where: str) -> bool:
+    """Whether a teacher is a network with weights from outside, left as it came. Raises UserError
+    for keys that it then cannot have."""
+    model = config.model or ""
+    try:
+        weights = read_model(model).weights
+    except ValueError as error:
+        raise UserError(f"{error}.", where=f"{where}.model") from None
+    if config.fine_tune and weights is None:
+        raise UserError("fine_tune needs weights to begin with, and none are named.",
+                        where=f"{where}.fine_tune", fix="Write model: NAME@FILE.")  # fmt: skip
+    if weights is None or config.fine_tune:
+        return False
+    fix = "Add `fine_tune: true` to train it, or leave this out."
+    for key in (*TAUGHT, "ce_weight", "recipe", "teacher", "stop", "cross_fit"):
+        if getattr(config, key) is not None:
+            what = f"this teacher has weights from outside and is not trained; {key} has no effect."
+            raise UserError(what, where=f"{where}.{key}", fix=fix)
+    if read_model(model).head is not None:
+        raise UserError("this teacher is not trained, and a new head knows nothing.",
+                        where=f"{where}.model.head", fix=fix)  # fmt: skip
+    return True
+
+
+def _untrained(training: Training) -> Training:
+    """The same with no epochs: what it ends with is what it began with."""
+    recipe = replace(training.recipe, epochs=0, schedule=ScheduleConfig(), warmup=0, ema=0.0, swa=0)
+    return replace(training, recipe=recipe)
+
+
 def _stopped_teacher(
     teacher: Teacher, stop: StopConfig, training: Training, where: str
 ) -> tuple[Teacher, Training]:
+    if training.recipe.epochs == 0:
+        raise UserError("stops a teacher that is not trained here.", where=f"{where}.stop",
+                        fix="Add `fine_tune: true` to that teacher.")  # fmt: skip
     if teacher.stop != "full" or teacher.scaled:
         raise UserError("stops a teacher that is already stopped or scaled.",
                         where=f"{where}.stop")  # fmt: skip
@@ -100,6 +138,8 @@ def _stopped_teacher(
 
 def _check_cross_fit(teacher: Teacher, tutor: Teacher | None, where: str) -> None:
     """Raises UserError where no training can be repeated without each part of the images."""
+    if teacher.stop == "as it came":
+        raise UserError("cross-fits a teacher that is not trained here.", where=where)
     if not isinstance(teacher.reference, StateRef):
         raise UserError("cross-fits a teacher that is scaled, or more than one network.",
                         where=where)  # fmt: skip
@@ -195,7 +235,7 @@ def _scaled(
 
 
 def _refuse_training_keys(config: TeacherConfig, where: str) -> None:
-    own = (*TAUGHT, "ce_weight", "recipe", "teacher")
+    own = (*TAUGHT, "ce_weight", "recipe", "teacher", "fine_tune")
     for key in own:
         if getattr(config, key) is not None:
             name = "of" if config.of else "ensemble" if config.ensemble else "schedule"

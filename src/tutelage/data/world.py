@@ -41,7 +41,8 @@ class World:
 
     Fingerprints are SHA-256 digests of pixels, labels and the number of classes; they say nothing
     of names, or of where the images lay. `training_fingerprint` is that of train and validation,
-    all that a training sees; `fingerprint` that of all three splits.
+    all that a training sees; `fingerprint` that of all three splits; `test_fingerprint` that of the
+    test split alone.
     """
 
     train: Split
@@ -53,6 +54,7 @@ class World:
     std: NDArray[np.float32]
     training_fingerprint: str
     fingerprint: str
+    test_fingerprint: str
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -189,13 +191,19 @@ def _statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray
     return np.array(means, np.float32), np.array(stds, np.float32)
 
 
-def _fingerprints(splits: tuple[Split, Split, Split], classes: int) -> tuple[str, str]:
-    """The fingerprint of train and validation, and that of all three splits."""
+def _fingerprints(splits: tuple[Split, Split, Split], classes: int) -> tuple[str, str, str]:
+    """The fingerprints of train and validation, of all three splits, and of test alone."""
     sha = hashlib.sha256(canonical([classes]).encode())
     marks = []
     for split in splits:
-        sha.update(canonical(list(split.images.shape)).encode())
-        sha.update(np.ascontiguousarray(split.images).data)
-        sha.update(np.ascontiguousarray(split.labels, dtype="<i8").data)
+        _take_in(sha, split)
         marks.append(sha.hexdigest())
-    return marks[1], marks[2]
+    test = hashlib.sha256()
+    _take_in(test, splits[2])
+    return marks[1], marks[2], test.hexdigest()
+
+
+def _take_in(sha: hashlib._Hash, split: Split) -> None:
+    sha.update(canonical(list(split.images.shape)).encode())
+    sha.update(np.ascontiguousarray(split.images).data)
+    sha.update(np.ascontiguousarray(split.labels, dtype="<i8").data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tutelage.config.metrics import unit_of
@@ -11,6 +13,7 @@ from tutelage.findings.finding import Verdict
 from tutelage.findings.intervals import Estimate
 from tutelage.findings.multiplicity import Terms
 from tutelage.findings.power import POWER, replicates_for_power, upper_spread
+from tutelage.findings.settings import Settings
 from tutelage.findings.wording import amount, counted, decimals
 
 _MOST_DECIMALS = 6
@@ -65,6 +68,8 @@ def _distance(away: float, unit: str, places: int) -> str:
 
 
 def _replicates(claim: Claim, found: Estimate, terms: Terms, needed: int) -> str:
+    if isinstance(found, Settings) and found.signs_differ:
+        return "no more replicates: the effect turns round from one setting to another"
     margin = amount(f"{claim.margin:g}", unit_of(claim.metric))
     if needed > found.n:
         width = f"{needed} would give an interval of ±{margin}"
@@ -74,13 +79,19 @@ def _replicates(claim: Claim, found: Estimate, terms: Terms, needed: int) -> str
     # Of two one-sided tests both have to be passed, so that each may fail half as often.
     wanted = 1.0 - (1.0 - POWER) / 2 if claim.config.kind in _TWO_SIDED else POWER
     bound = upper_spread(found.spread, found.n)
-    powerful = replicates_for_power(claim.margin, bound, terms.support, wanted)
+    error = terms.support if terms.planned is None else terms.planned
+    powerful = replicates_for_power(claim.margin, bound, error, wanted)
     if claim.config.kind in _NO_EFFECT:
         case = "if there is no difference"
     else:
         case = f"if the effect is {margin}"
     chance = f"{counted(powerful, 'gives', 'give')} an 80 % chance of support {case}"
-    return f"more replicates: {width}; {chance} (both at the upper 80 % bound of the spread)"
+    text = f"more replicates: {width}; {chance} (both at the upper 80 % bound of the spread)"
+    if found.images > 0.0:
+        part = f"{1.96 * math.sqrt(found.images):.{decimals(found, claim.metric, claim.margin)}f}"
+        part = amount(part, unit_of(claim.metric))
+        text += f"; and more test images: these alone leave it uncertain by ±{part}"
+    return text
 
 
 def _border(claim: Claim, at: Estimate, verdict: Verdict) -> str:

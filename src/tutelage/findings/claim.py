@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tutelage.config.metrics import canonical_metric, unit_of
 from tutelage.config.schema import ClaimConfig
+from tutelage.evaluation.two_way import MeanSquares
 from tutelage.findings import verdicts
 from tutelage.findings.best import Ranking, rank
+from tutelage.findings.compute import against_tuned
 from tutelage.findings.finding import Verdict
 from tutelage.findings.intervals import Estimate, estimate
 from tutelage.findings.multiplicity import Terms, alone
@@ -24,6 +27,7 @@ from tutelage.findings.pairing import (
     slopes,
     teachers_vary,
 )
+from tutelage.findings.settings import Settings, with_settings
 
 FEW = 6  # replicates below which a finding speaks of the study's own teachers only
 _MORE_IS_BETTER = ("train_agreement", "test_agreement")
@@ -95,13 +99,41 @@ class Claim:
             values, worse = list(means.values.values()), self.more_is_worse
             return means, rank(self.conditions, places, values, level, more_is_worse=worse)
         sample = self.sample(results, diverged)
-        return sample, estimate(list(sample.values.values()), level)
+        found = estimate(list(sample.values.values()), level)
+        if self.config.also:
+            return sample, with_settings(found, self._elsewhere(results, diverged, level))
+        table = self.image_table(results)
+        if table is None or table["squares"] is None or found.spread is None:
+            return sample, found
+        squares = MeanSquares.from_dict(table["squares"])
+        if squares.replicates != found.n:  # diverged runs dropped: another table
+            return sample, found
+        both = replace(found, images=squares.image_variance, freedom=squares.freedom)
+        return sample, both.at(level)
+
+    def _elsewhere(
+        self, results: Results, diverged: Diverged, level: float
+    ) -> list[tuple[tuple[str, str], Estimate]]:
+        """The estimates of the same comparison in its other settings."""
+        found = []
+        for first, second in self.config.also or []:
+            sample = differences(results, self.metric, first, second, diverged)
+            found.append(((first, second), estimate(list(sample.values.values()), level)))
+        return found
+
+    def image_table(self, results: Results) -> Mapping[str, Any] | None:
+        """What the results document knows of its pair image by image; None for a claim on these
+        images alone."""
+        tables = results.get("images", []) if self.config.images == "new" else []
+        return next((t for t in tables if t["conditions"] == self.conditions), None)
 
     def sample(self, results: Results, diverged: Diverged) -> Sample[float]:
         """The difference or slope of every replicate."""
         if self.config.trend is not None:
             return slopes(results, self.metric, self.conditions, self.config.trend.over, diverged)
         first, second = self.conditions
+        if self.config.account is not None:
+            return against_tuned(results, first, second, self.config.account)
         return differences(results, self.metric, first, second, diverged)
 
     def nulls(self, found: Estimate, error: float) -> verdicts.Nulls:
@@ -109,6 +141,9 @@ class Claim:
         there is no interval."""
         if isinstance(found, Ranking):
             return found.nulls(error)
+        if isinstance(found, Settings):
+            each = [self.nulls(one, error) for one in found.all]
+            return verdicts.Nulls(all(n.supports for n in each), all(n.refutes for n in each))
         at, config = found.at(self.level_at(error)), self.config
         low, high = at.low, at.high
         if low is None or high is None:

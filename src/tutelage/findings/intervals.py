@@ -16,6 +16,8 @@ class Estimate:
     """A mean over n replicates with its interval.
 
     `effect` is None for n = 0; `low`, `high` and the standard deviation `spread` for n < 2.
+    `images` is the variance that the choice of test images adds to the mean, 0 where the interval
+    is about these; `freedom` the degrees of freedom of both, None for those of the replicates.
     """
 
     n: int
@@ -24,12 +26,19 @@ class Estimate:
     low: float | None = None
     high: float | None = None
     spread: float | None = None
+    images: float = 0.0
+    freedom: float | None = None
 
     def at(self, level: float) -> Estimate:
-        """The same mean with its interval at another confidence level."""
+        """The same mean with its interval at another confidence level; none where nothing could be
+        so sure."""
         if self.spread is None or self.effect is None:
             return replace(self, level=level)
-        half = float(t_quantile(level, self.n)) * self.spread / math.sqrt(self.n)
+        if level >= 1.0:
+            return replace(self, level=level, low=None, high=None)
+        of_replicates = self.spread / math.sqrt(self.n)
+        n = self.n if self.freedom is None else self.freedom + 1.0
+        half = float(t_quantile(level, n)) * math.hypot(of_replicates, math.sqrt(self.images))
         return replace(self, level=level, low=self.effect - half, high=self.effect + half)
 
 
@@ -60,8 +69,10 @@ def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
         return Estimate(n, level)
     if n == 1:
         return Estimate(n, level, float(values[0]))
-    mean, low, high = t_interval(values, level)
     spread = float(np.std(values, ddof=1))
+    if level >= 1.0:
+        return Estimate(n, level, float(np.mean(values)), spread=spread)
+    mean, low, high = t_interval(values, level)
     return Estimate(n, level, float(mean), float(low), float(high), spread)
 
 

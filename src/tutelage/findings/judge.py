@@ -11,11 +11,14 @@ from tutelage.config.schema import ClaimConfig, ClaimsConfig
 from tutelage.findings.best import Ranking
 from tutelage.findings.change import would_change
 from tutelage.findings.claim import Claim, resolve
+from tutelage.findings.compute import ACCOUNTS_IN_WORDS
 from tutelage.findings.finding import Finding, Rank, Verdict
 from tutelage.findings.intervals import Estimate, replicates_needed
+from tutelage.findings.looks import look_of
 from tutelage.findings.multiplicity import Terms, alone, together
 from tutelage.findings.pairing import Diverged, Results, Sample, chance_error
 from tutelage.findings.power import upper_spread
+from tutelage.findings.settings import Settings
 from tutelage.findings.statement import sentence
 from tutelage.findings.wording import counted, percent
 
@@ -56,20 +59,22 @@ def _terms(
     results: Results, rank: Rank, configs: Sequence[ClaimConfig], diverged: Diverged
 ) -> list[Terms]:
     """On which terms each claim of a rank is judged."""
-    claims = [resolve(results, config) for config in configs]
+    claims, look = [resolve(results, config) for config in configs], look_of(results)
     if rank != "secondary" or len(claims) < 2:
-        return [alone(claim.error, decides=rank != "exploratory") for claim in claims]
-    measured = [(claim, _measure(results, claim, diverged, claim.error)[1]) for claim in claims]
+        decides = rank != "exploratory"
+        return [look.careful(alone(claim.error, decides=decides)) for claim in claims]
+    measured = [(claim, claim.measure(results, diverged, claim.error)[1]) for claim in claims]
 
     def rejects(claim: Claim, found: Estimate, error: float, side: str) -> bool:
-        return getattr(claim.nulls(found, error), side)
+        return getattr(claim.nulls(found, look.error(error)), side)
 
-    return together(
+    terms = together(
         *(
             [partial(rejects, claim, found, side=side) for claim, found in measured]
             for side in ("supports", "refutes")
         )
     )
+    return [look.careful(each) for each in terms]
 
 
 def judge(
@@ -81,8 +86,8 @@ def judge(
     """One claim on the rows of `results`, with its sentence in words: on those `terms`, or as one
     that is judged alone. Raises as `find` does."""
     claim = resolve(results, config)
-    terms = alone(claim.error) if terms is None else terms
-    sample, found, needed = _measure(results, claim, diverged, terms.shown)
+    terms = look_of(results).careful(alone(claim.error)) if terms is None else terms
+    sample, found, needed = _measure(results, claim, diverged, terms)
     text = [sentence(claim, sample, found, needed, terms)]
     if sample.missing:
         left = counted(sample.missing, "student seed is", "student seeds are")
@@ -94,13 +99,14 @@ def judge(
 
 
 def _measure(
-    results: Results, claim: Claim, diverged: Diverged, error: float
+    results: Results, claim: Claim, diverged: Diverged, terms: Terms
 ) -> tuple[Sample[Any], Estimate, int | None]:
-    sample, found = claim.measure(results, diverged, error)
+    sample, found = claim.measure(results, diverged, terms.shown)
     if found.spread is None:
         return sample, found, None
     bound = upper_spread(found.spread, found.n)
-    return sample, found, replicates_needed(bound, claim.margin, found.level)
+    level = found.level if terms.planned is None else claim.level_at(terms.planned)
+    return sample, found, replicates_needed(bound, claim.margin, level)
 
 
 def _finding(
@@ -126,6 +132,8 @@ def _finding(
         step_level=_step_level(judged),
         would_change=would_change(claim, found, judged.terms, judged.needed),
         among=found.among(judged.terms.shown) if isinstance(found, Ranking) and found.n else None,
+        settings=found.rows() if isinstance(found, Settings) else None,
+        depends=isinstance(found, Settings) and found.signs_differ,
     )
 
 
@@ -149,7 +157,7 @@ def _divergence(
     if chance is None:
         return f"{lost} left out, having no such figure."
     other: Diverged = "dropped" if diverged == "chance" else "chance"
-    again = sentence(claim, *_measure(results, claim, other, terms.shown), terms)
+    again = sentence(claim, *_measure(results, claim, other, terms), terms)
     if diverged == "dropped":
         return f"{lost} left out; counted as chance error, {chance:g} %: {again}"
     without = "it" if sample.diverged == 1 else "them"
@@ -169,15 +177,36 @@ def _method(results: Results, judged: Judged, diverged: Diverged) -> str:
         text = f"two one-sided t tests at {error:.2g} % ({text})"
     if claim.config.trend is None:
         text += " over replicate means of differences paired on student seeds"
+        text += _on_images(results, judged)
+        if claim.config.account:
+            text += f", against the best cell of {claim.conditions[1]} on validation that costs "
+            text += f"no more ({ACCOUNTS_IN_WORDS[claim.config.account]})"
+        if claim.config.also:
+            text += f", in each of {len(claim.config.also) + 1} settings (intersection-union test)"
     else:
         text += f" over the replicates' least-squares slopes on {_OVER[claim.config.trend.over]}"
     return text + _footnotes(results, judged, diverged)
 
 
+def _on_images(results: Results, judged: Judged) -> str:
+    """How the choice of test images is accounted for, where the claim is about others too."""
+    if judged.claim.config.images != "new":
+        return ""
+    if judged.found.freedom is not None:
+        return " and over test images (two-way)"
+    table = judged.claim.image_table(results)
+    if table is not None and table["same"] is False:
+        return ", each replicate on test images of its own"
+    return " (of these test images only: run the study again to have it of new ones)"
+
+
 def _footnotes(results: Results, judged: Judged, diverged: Diverged) -> str:
     """Degrees of freedom, what became of diverged runs, and the correction."""
     claim, n, lost, text = judged.claim, judged.found.n, judged.sample.diverged, ""
-    if n > 1:
+    freedom = judged.found.freedom
+    if freedom is not None:
+        text += f", {freedom:.1f} degrees of freedom"
+    elif n > 1:
         text += f", {counted(n - 1, 'degree', 'degrees')} of freedom"
     if lost:
         filled = diverged == "chance" and _chance(results, claim) is not None
@@ -187,4 +216,5 @@ def _footnotes(results: Results, judged: Judged, diverged: Diverged) -> str:
     if judged.terms.claims > 1 and step is not None:
         ended = "ended" if judged.verdict == "undecided" else "decided"
         text += f"; Holm over {judged.terms.claims} secondary claims, {ended} at {percent(step)} %"
-    return text
+    looked = look_of(results).in_words
+    return f"{text}; {looked}" if looked else text

@@ -32,13 +32,15 @@ FAMILY_ERROR = 0.025  # of the nulls of support together, and of those of refuta
 class Terms:
     """The terms on which a claim is judged: the chance of a false end of the interval that is
     shown, of a false support, and of a false refutation; how many claims share the 5 %; and
-    whether there is a verdict at all."""
+    whether there is a verdict at all. Where one looks more than once, `planned` is what the chance
+    of a false support is over all looks, and the others are those of this look."""
 
     shown: float
     support: float
     refute: float
     claims: int = 1
     decides: bool = True
+    planned: float | None = None
 
 
 def alone(error: float, *, decides: bool = True) -> Terms:

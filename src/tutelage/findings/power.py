@@ -25,7 +25,12 @@ def upper_spread(spread: float, n: int, confidence: float = CONFIDENCE) -> float
     """
     if n < 2:
         raise ValueError(f"a spread needs at least 2 values, not {n}")
-    return spread * math.sqrt((n - 1) / float(chdtri(n - 1, confidence)))
+    return upper_bound(spread, n - 1, confidence)
+
+
+def upper_bound(spread: float, freedom: float, confidence: float = CONFIDENCE) -> float:
+    """`upper_spread` for a spread of so many degrees of freedom, which need not be whole."""
+    return spread * math.sqrt(freedom / float(chdtri(freedom, confidence)))
 
 
 def power(n: int, effect: float, spread: float, error: float = 0.025) -> float:

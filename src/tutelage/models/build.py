@@ -8,15 +8,19 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from tutelage.models.catalog import check_shape, parse_model
+from tutelage.config.schema_model import ModelConfig
+from tutelage.errors import UserError
+from tutelage.models.adapted import Adapted
+from tutelage.models.catalog import check_shape, described, parse_model
 from tutelage.models.densenet import DenseNet
+from tutelage.models.draws import drawn_from
+from tutelage.models.foreign import TORCHVISION_CHANNELS, Shape, build_foreign
 from tutelage.models.plain import PlainNet
 from tutelage.models.resnet import ResNet
 from tutelage.models.vgg import VGG
 from tutelage.models.wide_resnet import WideResNet
 
-Shape = tuple[int, int, int]
-"""Height, width and channels of an image."""
+__all__ = ["Shape", "build_model", "new_model"]
 
 
 def _densenet(numbers: Sequence[float], shape: Shape, classes: int) -> nn.Module:
@@ -60,12 +64,20 @@ def build_model(name: str, shape: Shape, classes: int, seed: int) -> nn.Module:
     of variance 2 / (kernel area x output channels) (He et al. 2015, arXiv 1502.01852, "fan out"),
     bias 0. BatchNorm: weight 1, bias 0. Head: uniform within 1 / sqrt(inputs), bias 0.
 
+    A network from elsewhere has the weights that its own code draws, from generators that `seed`
+    has set. Weights from outside are whoever calls this to load.
+
     Raises UserError for a name that is no model, and for images too small for the network.
     """
-    model = new_model(name, shape, classes)
-    generator = torch.Generator().manual_seed(seed)
-    for module in model.modules():
-        _initialise(module, generator)
+    config = described(name)
+    if config.library is None:
+        model = new_model(name, shape, classes)
+        generator = torch.Generator().manual_seed(seed)
+        for module in model.modules():
+            _initialise(module, generator)
+    else:
+        with drawn_from(seed):
+            model = _built(config, shape, classes)
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
@@ -75,9 +87,60 @@ def new_model(name: str, shape: Shape, classes: int) -> nn.Module:
     Raises UserError as build_model does.
     """
     check_shape(name, shape)
-    model = parse_model(name)
-    with torch.random.fork_rng(devices=[]):
-        return _BUILDERS[model.family](model.numbers, shape, classes)
+    with drawn_from(0):
+        return _built(described(name), shape, classes)
+
+
+def _built(config: ModelConfig, shape: Shape, classes: int) -> nn.Module:
+    """A network, adapted where it is not built in or wants to be."""
+    seen, outputs = _seen(config, shape), _outputs(config, classes)
+    count = classes if config.class_order is None else len(config.class_order)
+    if config.library is not None:
+        network = build_foreign(config, seen, count)
+    else:
+        model = parse_model(config.name)
+        network = _BUILDERS[model.family](model.numbers, seen, count)
+    if config.is_bare:
+        return network
+    return Adapted(
+        network,
+        channels=seen[2] if seen[2] != shape[2] else None,
+        size=seen[:2] if seen[:2] != shape[:2] else None,
+        mean=config.mean,
+        std=config.std,
+        outputs=outputs,
+    )
+
+
+def _seen(config: ModelConfig, shape: Shape) -> Shape:
+    """Height, width and channels of the images that the network itself gets."""
+    size = config.size or shape[:2]
+    height, width = (size, size) if isinstance(size, int) else size
+    channels = config.channels or shape[2]
+    if config.library == "torchvision" and config.channels is None:
+        channels = TORCHVISION_CHANNELS
+    if channels != shape[2] and shape[2] != 1:
+        raise UserError(f"takes images of {channels} channels, and these have {shape[2]}.",
+                        where=config.name, fix="Only grey images can be repeated.")  # fmt: skip
+    if config.mean is not None and len(config.mean) not in (1, channels):
+        raise UserError(f"mean has {len(config.mean)} numbers for {channels} channels.",
+                        where=config.name, fix="Give one a channel.")  # fmt: skip
+    return height, width, channels
+
+
+def _outputs(config: ModelConfig, classes: int) -> list[int] | None:
+    """Of each of the study's classes, the network's output that stands for it."""
+    if config.class_order is None:
+        return None
+    named = [number for number in config.class_order if number is not None]
+    if sorted(named, key=str) != sorted(range(classes), key=str):
+        raise UserError(
+            f"class_order names {len(named)} classes, and the data has {classes}; each has to be "
+            "named once.",
+            where=config.name,
+            fix="List a class (or null) for every output of the network.",
+        )
+    return [config.class_order.index(number) for number in range(classes)]
 
 
 def _initialise(module: nn.Module, generator: torch.Generator) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tutelage.config.schema_model import ModelConfig, read_model
 from tutelage.errors import UserError, nearest
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,3}")
@@ -98,6 +99,19 @@ FAMILIES: dict[str, str] = {
 }
 
 
+# Networks from elsewhere, by the form of their names.
+FOREIGN: dict[str, str] = {
+    "timm:NAME": "any image classifier of timm, such as timm:resnet18",
+    "torchvision:NAME": "any image classifier of torchvision, such as torchvision:resnet18",
+    "hf:NAME": "an image classifier of Hugging Face transformers: a local folder, a config file, a "
+    "kind of network such as hf:resnet, or a name on the hub",
+    "MODULE:FUNCTION": "your own: my_package.nets:small or nets.py:small, called with those of "
+    "num_classes, in_channels and image_size that it takes",
+    "NAME@WEIGHTS": "any of these, started from a safetensors or state_dict file, or from "
+    "`pretrained`",
+}
+
+
 @dataclass(frozen=True)
 class ModelName:
     """A model's name, taken apart.
@@ -155,9 +169,13 @@ def parse_model(name: str, *, where: str | None = None) -> ModelName:
 def check_shape(name: str, shape: tuple[int, int, int], *, where: str | None = None) -> None:
     """Raises UserError where images of `shape` (H, W, C) are too small for the network `name`.
 
-    Also for a name that is no model. `where` is the key that holds the name.
+    Also for a name that is no model. Of networks from elsewhere nothing is known. `where` is the
+    key that holds the name.
     """
-    model = parse_model(name, where=where)
+    config = described(name, where=where)
+    if config.library is not None or config.size is not None:
+        return  # which sizes it takes is found out by running it
+    model = parse_model(config.name)
     least, (height, width, _) = _FAMILIES[model.family].least_side, shape
     if min(height, width) < least:
         what = (
@@ -166,6 +184,38 @@ def check_shape(name: str, shape: tuple[int, int, int], *, where: str | None = N
         )
         fix = "Take larger images, or a model for images of every size, such as resnet-20."
         raise UserError(what, where=where, fix=fix)
+
+
+def described(text: str, *, where: str | None = None) -> ModelConfig:
+    """What the text of a model says, a built-in one by its canonical name.
+
+    `where` is the key that holds it. Raises UserError for what names no model, as far as this can
+    be told without building it.
+    """
+    try:
+        config = read_model(text)
+    except ValueError as error:
+        raise UserError(f"'{text}' names no model: {error}.", where=where) from None
+    if config.library is None:
+        name = parse_model(config.name, where=where).canonical
+        if config.arguments:
+            raise UserError(f"{name} takes no arguments.", where=where, fix="Leave them out.")
+        return config.model_copy(update={"name": name})
+    if not config.name.partition(":")[2]:
+        what = f"'{config.name}' names no model: nothing follows the colon."
+        raise UserError(what, where=where, fix=_known())
+    return config
+
+
+def canonical_model(text: str) -> str:
+    """The one spelling of a model's text. Raises UserError as `described` does."""
+    return described(text).text
+
+
+def is_tiny(text: str) -> bool:
+    """Whether it is a built-in network, left as it is, that is tiny (see ModelName.is_tiny)."""
+    config = described(text)
+    return config.is_bare and parse_model(config.name).is_tiny
 
 
 def _read_numbers(name: str, family: str, rest: str, where: str | None) -> tuple[float, ...]:
@@ -196,4 +246,5 @@ def _wrong_depth(name: str, model: ModelName, where: str | None) -> UserError:
 
 
 def _known() -> str:
-    return "Known: " + "; ".join(FAMILIES.values()) + "."
+    elsewhere = ", ".join(list(FOREIGN)[:-1])
+    return "Known: " + "; ".join(FAMILIES.values()) + f"; and networks from elsewhere: {elsewhere}."

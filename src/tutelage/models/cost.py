@@ -8,6 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from tutelage.models.adapted import Adapted
 from tutelage.models.build import Shape, new_model
 
 
@@ -16,7 +17,8 @@ class Cost:
     """The size of a network.
 
     `parameters` counts the trained numbers (not BatchNorm's running statistics); `macs` the
-    multiply-adds of one image's forward pass in convolutions and linear layers.
+    multiply-adds of one image's forward pass in convolutions and linear layers, and of networks
+    from elsewhere in all products of matrices, such as those of attention.
     """
 
     parameters: int
@@ -31,6 +33,8 @@ def model_cost(name: str, shape: Shape, classes: int) -> Cost:
     Raises UserError for a name that is no model, and for images too small for the network.
     """
     model = new_model(name, shape, classes).eval()
+    if isinstance(model, Adapted):
+        return _counted(model, shape)
     macs = 0
 
     def count(module: nn.Conv2d | nn.Linear, _: tuple[Tensor, ...], output: Tensor) -> None:
@@ -44,3 +48,13 @@ def model_cost(name: str, shape: Shape, classes: int) -> Cost:
     with torch.inference_mode():  # not on the meta device, which first imports sympy: a second
         model(torch.zeros(1, channels, height, width))
     return Cost(sum(parameter.numel() for parameter in model.parameters()), macs)
+
+
+def _counted(model: nn.Module, shape: Shape) -> Cost:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    height, width, channels = shape
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, channels, height, width))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Cost(parameters, counter.get_total_flops() // 2)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from tutelage.errors import UserError, unknown
+from tutelage.models.adapted import inner
 
 _INPUT = ":input"
 
@@ -23,13 +24,13 @@ class Features:
     `model.named_modules()`, such as `stages.0`, for the output of that module, or with `:input`
     behind, such as `head:input`, for the (first) input of it; `take` gives what passed there last,
     in the order of the paths. `close`, or leaving a `with`, ends the reading. Any number of readers
-    may be on one model.
+    may be on one model. Paths of an adapted network are those of the network itself.
 
     Raises UserError for a path that is none.
     """
 
     def __init__(self, model: nn.Module, paths: Sequence[str]) -> None:
-        modules = dict(model.named_modules())
+        modules = dict(inner(model).named_modules())
         for path in paths:
             if path.removesuffix(_INPUT) not in modules:
                 name = path.removesuffix(_INPUT)
@@ -134,9 +135,9 @@ def check_pair(
 def stage_ends(model: nn.Module) -> tuple[str, ...]:
     """The paths of the modules at which the stages of a network end: those of one resolution, where
     feature losses read it unless something else is said. Raises UserError where none are known."""
-    ends = getattr(model, "stage_ends", None)
+    ends = getattr(inner(model), "stage_ends", None)
     if ends is None:
-        raise UserError(f"where the stages of {type(model).__name__} end is not known.",
+        raise UserError(f"where the stages of {type(inner(model)).__name__} end is not known.",
                         fix="Name the modules by their paths.")  # fmt: skip
     return tuple(ends)
 
@@ -146,9 +147,9 @@ def usual_paths(model: nn.Module, reads: str) -> tuple[str, ...]:
     stages, of the `middle` one or of the `last` one, or at the `embedding`, the input of the last
     linear layer. Raises UserError where that is not known."""
     if reads == "embedding":
-        path = getattr(model, "embedding", None)
+        path = getattr(inner(model), "embedding", None)
         if path is None:
-            raise UserError(f"where {type(model).__name__} has its embedding is not known.",
+            raise UserError(f"where {type(inner(model)).__name__} has its embedding is not known.",
                             fix="Name the modules by their paths.")  # fmt: skip
         return (path,)
     ends = stage_ends(model)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from tutelage.config.design import Expanded, Training
 from tutelage.config.expand import expand
 from tutelage.config.schema import StudyConfig
@@ -9,7 +12,10 @@ from tutelage.config.schema_losses import FEATURE_METHODS
 from tutelage.data.parts import check_parts, without_part
 from tutelage.data.world import World
 from tutelage.errors import UserError
-from tutelage.models.catalog import check_shape, parse_model
+from tutelage.models.catalog import check_shape, described
+
+if TYPE_CHECKING:
+    from tutelage.models.identity import Identity
 
 
 def check_names(config: StudyConfig, expanded: Expanded) -> None:
@@ -17,7 +23,7 @@ def check_names(config: StudyConfig, expanded: Expanded) -> None:
     for kind, trainings in (("teachers", expanded.trainings), ("conditions", expanded.conditions)):
         for name, training in trainings.items():
             try:
-                parse_model(training.model)
+                described(training.model)
             except UserError as error:
                 where = f"{kind}.{name}.model"
                 if kind == "conditions" and training.model == config.student.model:
@@ -25,8 +31,9 @@ def check_names(config: StudyConfig, expanded: Expanded) -> None:
                 raise UserError(error.what, where=where, fix=error.fix) from None
 
 
-def check_data(config: StudyConfig, world: World) -> None:
-    """Raises UserError for views, networks or batches that the images do not allow."""
+def check_data(config: StudyConfig, world: World, models: Mapping[str, str]) -> None:
+    """Raises UserError for views, networks or batches that the images do not allow. `models` are
+    the texts that identify networks, by those of the study."""
     from tutelage.data.views import parse_views
 
     parse_views(config.data.views_text).check(world.shape)
@@ -46,10 +53,30 @@ def check_data(config: StudyConfig, world: World) -> None:
                 fix="Lower it, or take more images (data.train).",
             )
         if training.features:
-            _check_features(training, expanded, world)
+            _check_features(training, expanded, world, models)
 
 
-def _check_features(training: Training, expanded: Expanded, world: World) -> None:
+def identify_models(expanded: Expanded, world: World) -> dict[str, Identity]:
+    """What identifies each network that is not built in, or starts from weights from outside, by
+    its text in the study. Raises UserError, naming the training, where one does not work."""
+    found: dict[str, Identity] = {}
+    for training in (*expanded.trainings.values(), *expanded.conditions.values()):
+        config = described(training.model)
+        if training.model in found or (config.is_bare and config.weights is None):
+            continue
+        from tutelage.models.identity import identify
+
+        try:
+            found[training.model] = identify(training.model, world.shape, world.class_names)
+        except UserError as error:
+            where = f"the model of {training.name}" + (f", {error.where}" if error.where else "")
+            raise UserError(error.what, where=where, fix=error.fix) from error
+    return found
+
+
+def _check_features(
+    training: Training, expanded: Expanded, world: World, models: Mapping[str, str]
+) -> None:
     """Raises UserError where the features of student and teacher cannot be compared."""
     import torch
 
@@ -64,7 +91,10 @@ def _check_features(training: Training, expanded: Expanded, world: World) -> Non
             fix="Name another teacher, or a loss of logits.",
         )
     teacher = expanded.trainings[taught_by.training]
-    student, other = (new_model(t.model, world.shape, world.classes) for t in (training, teacher))
+    student, other = (
+        new_model(models.get(t.model, t.model), world.shape, world.classes)
+        for t in (training, teacher)
+    )
     height, width, channels = world.shape
     images = torch.zeros(2, channels, height, width)
     for name, options in training.features.items():

@@ -38,7 +38,7 @@ from tutelage.evaluation.metrics import METRIC_VERSION
 from tutelage.provenance import machine, versions
 from tutelage.store import DamageWarning, Record, Store, atomic_write, read_if_there
 from tutelage.study import references
-from tutelage.study.checks import check_data, check_names
+from tutelage.study.checks import check_data, check_names, identify_models
 from tutelage.study.plan import Node, Plan, make_plan, teacher_key, world_seeds
 from tutelage.study.references import Mean, Network, Parts, Resolved, Scaled, Stages
 
@@ -58,8 +58,9 @@ class Context:
         self.config: StudyConfig = validate(manifest["config"], source="manifest")
         self.expanded: Expanded = expand(self.config)
         self.plan: Plan = make_plan(
-            self.config, self.expanded, manifest["training_fingerprints"], manifest["device"]
-        )
+            self.config, self.expanded, manifest["training_fingerprints"], manifest["device"],
+            manifest.get("models"),
+        )  # fmt: skip
         # What has been found once; records never change.
         self._trajectories: dict[str, Trajectory] = {}
         self._resolved: dict[tuple[str, int], Resolved] = {}
@@ -78,13 +79,23 @@ class Context:
 
         Raises UserError for whatever is wrong with the names, the options or the data.
         """
-        check_names(config, expand(config))
+        expanded = expand(config)
+        check_names(config, expanded)
         worlds = (_make_world(store, config, r) for r in range(config.replicates.count))
         first = next(worlds)
-        check_data(config, first)
-        marks = [(w.training_fingerprint, w.fingerprint) for w in itertools.chain([first], worlds)]
-        manifest = _manifest(config, first, marks, device)
+        identities = identify_models(expanded, first)
+        models = {text: identity.text for text, identity in identities.items()}
+        check_data(config, first, models)
+        every = [
+            (w.training_fingerprint, w.fingerprint, w.test_fingerprint)
+            for w in itertools.chain([first], worlds)
+        ]
+        manifest = _manifest(config, first, [mark[:2] for mark in every], device, models)
+        manifest["test_fingerprints"] = [test for *_, test in every]
         if keep:
+            for identity in identities.values():
+                if identity.weights is not None:
+                    store.put_arrays(identity.weights)
             path = store.folder("studies") / f"{manifest['id']}.json"
             if (earlier := _read_manifest(path)) is not None:  # its beginning stays known
                 manifest |= {key: earlier[key] for key in ("created", "versions", "machine")}
@@ -292,17 +303,20 @@ def _make_world(store: Store, config: StudyConfig, replicate: int) -> World:
 
 
 def _manifest(
-    config: StudyConfig, world: World, fingerprints: list[tuple[str, str]], device: str
-) -> dict[str, Any]:
-    """`fingerprints` are those of each replicate: for training, and of all splits."""
+    config: StudyConfig, world: World, fingerprints: list[tuple[str, str]], device: str,
+    models: Mapping[str, str],
+) -> dict[str, Any]:  # fmt: skip
+    """`fingerprints` are those of each replicate: for training, and of all splits; `models` the
+    texts that identify networks, by those of the study, where both differ."""
     form = config.model_dump(mode="json", exclude_none=True)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     # The same pixels are the same data, in whatever format they came.
     data = {key: value for key, value in form["data"].items() if key not in _NO_IDENTITY}
     identity = form | {"data": data}
+    others = [dict(models)] if models else []  # the ids of studies without any stay as they are
     return {
         # As JSON, because a canonical form would take 1 epoch and 1.0 of all epochs for the same.
-        "id": digest([json.dumps(identity, sort_keys=True), fingerprints, device])[:16],
+        "id": digest([json.dumps(identity, sort_keys=True), fingerprints, device, *others])[:16],
         "name": config.name,
         "config": form,
         "device": device,
@@ -316,7 +330,8 @@ def _manifest(
             "class_names": list(world.class_names),
             "shape": list(world.shape),
         },
-        "costs": _costs(config, world),
+        "costs": _costs(config, world, models),
+        **({"models": dict(models)} if models else {}),
         "created": now,
         "started": now,
         "versions": versions(),
@@ -324,13 +339,18 @@ def _manifest(
     }
 
 
-def _costs(config: StudyConfig, world: World) -> dict[str, dict[str, int]]:
+def _costs(
+    config: StudyConfig, world: World, models: Mapping[str, str]
+) -> dict[str, dict[str, int]]:
     """Parameters and multiply-adds of one image, by model; kept because they need PyTorch."""
     from tutelage.models.cost import model_cost
 
     expanded = expand(config)
     trainings = (*expanded.trainings.values(), *expanded.conditions.values())
-    costs = {t.model: model_cost(t.model, world.shape, world.classes) for t in trainings}
+    costs = {
+        t.model: model_cost(models.get(t.model, t.model), world.shape, world.classes)
+        for t in trainings
+    }
     return {name: {"parameters": c.parameters, "macs": c.macs} for name, c in costs.items()}
 
 

@@ -18,6 +18,7 @@ from tutelage.data.world import World
 from tutelage.errors import StorageError, UserError
 from tutelage.evaluation.metrics import class_errors, metrics
 from tutelage.evaluation.mimicry import mimicry
+from tutelage.models.adapted import follow
 from tutelage.models.build import build_model
 from tutelage.models.predict import logits_of
 from tutelage.provenance import provenance
@@ -158,6 +159,7 @@ def _load(context: Context, model: str, weights: str, world: World) -> torch.nn.
         raise Lost(f"the weights {weights[:12]} of a {model} are missing or damaged")
     network = build_model(model, world.shape, world.classes, seed=0)
     load_weights(network, arrays)
+    follow(network, world.mean, world.std)
     return network
 
 

@@ -6,14 +6,14 @@ checkpoint at the epoch where they part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from tutelage.config.canonical import canonical, derive_seed, digest
 from tutelage.config.chain import FUSED_GROUP, Start, Trajectory
 from tutelage.config.design import Expanded, Training, stages_of, states_in
 from tutelage.config.schema import Sgd, StudyConfig
-from tutelage.models.catalog import parse_model
+from tutelage.models.catalog import canonical_model, described, is_tiny
 from tutelage.study.engines.events import Cohort
 
 COMPARE = "compare"
@@ -39,6 +39,13 @@ class Node:
     needs: tuple[str, ...] = ()
     continues: str | None = None
     shared: int = 0
+
+    @property
+    def model(self) -> str:
+        """The network for readers: a built-in one by its canonical name, others as the study has
+        them."""
+        bare = described(self.training.model).library is None
+        return canonical_model(self.training.model) if bare else self.training.model
 
     def trajectory(self, *teachers: str | None) -> Trajectory:
         """The chain of this training, given the identities of what it is taught by, in turn."""
@@ -97,15 +104,18 @@ def student_key(replicate: int, condition: str, seed: int) -> str:
 
 
 def make_plan(
-    study: StudyConfig, expanded: Expanded, fingerprints: Sequence[str], device: str
-) -> Plan:
-    """The plan of a study whose replicates have the given data fingerprints."""
+    study: StudyConfig, expanded: Expanded, fingerprints: Sequence[str], device: str,
+    models: Mapping[str, str] | None = None,
+) -> Plan:  # fmt: skip
+    """The plan of a study whose replicates have the given data fingerprints; `models` are the
+    texts that identify networks, by those that the study has for them, where both differ."""
     nodes: dict[str, Node] = {}
     for replicate in range(study.replicates.count):
         ours = [
             *_teachers(study, expanded, replicate, fingerprints[replicate], device),
             *_students(study, expanded, replicate, fingerprints[replicate], device),
         ]
+        ours = [_with_model(node, models or {}) for node in ours]
         nodes |= _share({node.key: node for node in _ordered(ours)}, expanded)
     return Plan(nodes, study.replicates.count)
 
@@ -128,7 +138,7 @@ def _start(
         data=data if training.part is None else digest(["without", *training.part, data]),
         views=study.data.views_text,
         batch_size=recipe.batch_size,
-        model=parse_model(training.model).canonical,
+        model=canonical_model(training.model),
         init_seed=init_seed,
         stream_seed=stream_seed,
         optimizer=recipe.optimizer,
@@ -145,6 +155,12 @@ def _start(
     )
 
 
+def _with_model(node: Node, models: Mapping[str, str]) -> Node:
+    if node.training.model not in models:
+        return node
+    return replace(node, start=replace(node.start, model=models[node.training.model]))
+
+
 def _stepper(training: Training, device: str) -> str:
     """`fused` for networks so small that a step costs more calls than computing; on a GPU, where
     that is true of every student, `graphed`.
@@ -159,7 +175,7 @@ def _stepper(training: Training, device: str) -> str:
         return "eager"
     if device.startswith("cuda"):  # where an adaptive stop may measure what no graph has recorded
         return "eager" if varied or training.adaptive else "graphed"
-    tiny = parse_model(training.model).is_tiny and device == "cpu"
+    tiny = is_tiny(training.model) and device == "cpu"
     simple = isinstance(recipe.optimizer, Sgd) and recipe.precision == "fp32"
     return "fused" if tiny and simple and not (varied or recipe.clip_norm) else "eager"
 

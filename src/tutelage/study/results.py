@@ -6,7 +6,10 @@ from contextlib import suppress
 from typing import Any
 
 from tutelage.config.design import ScaledRef, Teacher, stages_of, states_heard
+from tutelage.config.expand import is_searched
+from tutelage.study.accounts import teacher_cost, training_cost
 from tutelage.study.context import Context, Diverged
+from tutelage.study.images import image_tables
 from tutelage.study.plan import Node
 from tutelage.study.references import Network, Resolved, Scaled
 
@@ -27,6 +30,7 @@ def collect(context: Context, failures: dict[str, str] | None = None) -> dict[st
                      context.expanded.teachers.values()],
         "runs": [_run(context, node, costs, failures or {}) for node in
                  context.plan.nodes.values()],
+        "images": image_tables(context),
     }  # fmt: skip
 
 
@@ -62,6 +66,11 @@ def _conditions(context: Context) -> list[dict[str, Any]]:
             "loss": training.loss_text,
             "epochs": training.recipe.epochs,
             "precision": training.recipe.precision,
+            "searched": is_searched(context.config, training),
+            "compute": {
+                "own": training_cost(context, training),
+                "teacher": teacher_cost(context, training.teacher) if training.teacher else 0.0,
+            },
             "decays": training.recipe.decays,
             "distil_until": training.until if training.teacher else None,
         }
@@ -143,7 +152,7 @@ def _run(
         "key": node.key,
         "condition": training.name,
         "role": node.role,
-        "model": node.start.model,
+        "model": node.model,
         **costs[training.model],
         "teacher": training.teacher,
         "stop": teacher.stop if teacher else None,
@@ -182,7 +191,7 @@ def _run(
     row |= {
         "digest": weights,
         "best_epoch": result["best_epoch"],
-        "best_val_error": result["history"][result["best_epoch"] - 1]["val_error"],
+        "best_val_error": _best_val_error(result),
     }
     record = context.evaluation(node.start.model, weights, node.replicate)
     if record:
@@ -193,6 +202,12 @@ def _run(
     if teacher is None and node.role == "student":
         row |= _toward(context, node, weights)
     return row
+
+
+def _best_val_error(result: dict[str, Any]) -> float | None:
+    """In percent; None of a network that came from outside and was not trained."""
+    history = result["history"]
+    return history[result["best_epoch"] - 1]["val_error"] if history else None
 
 
 def _toward(context: Context, node: Node, weights: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from tutelage.config.schema_losses import FEATURE_METHODS
 from tutelage.data.parts import parts_of
 from tutelage.data.views import Views, parse_views
 from tutelage.data.world import World
+from tutelage.models.adapted import Adapted
 from tutelage.models.features import usual_paths
 from tutelage.study import references
 from tutelage.study.context import Context
@@ -79,14 +80,16 @@ class Listener:
             }
             return FeatureSignal(model, paths, precision)
         live = LiveSignal(model, precision)
+        # The same weights say something else where images get in, or logits out, in another way.
+        heard = network.identity if isinstance(model, Adapted) else network.weights
         how, views = Hearings(context).of(self.node, state).how, parse_views(start.views)
         if how == "table" and isinstance(views, Views):
-            table = Table(bank, network.weights, world, views, start.device, precision)
+            table = Table(bank, heard, world, views, start.device, precision)
             return TableSignal(table.load(model))
         if how == "epochs":
             stream = make_stream(start, world)
             parts = [world.training_fingerprint, start.views, start.batch_size, start.stream_seed]
             options = [start.mixup, start.cutmix, start.device, precision]
-            key = digest([network.weights, *parts, *options])
+            key = digest([heard, *parts, *options])
             return EpochSignal(live, bank, key, len(world.train), world.classes, stream)
         return live

@@ -22,6 +22,7 @@ from tutelage.config.chain import RESULTS_VERSION
 from tutelage.data.stream import Batch, Stream, normalise
 from tutelage.data.views import Views
 from tutelage.data.world import World
+from tutelage.models.adapted import Adapted
 from tutelage.models.features import Features
 from tutelage.models.predict import padded_forward
 from tutelage.teachers.bank import Bank
@@ -50,7 +51,9 @@ class LiveSignal:
     def __init__(self, model: nn.Module, precision: str = "fp32") -> None:
         self.model, self._dtype = freeze(model), torch.float32
         self._forward: nn.Module | None = None
-        if precision == "bf16":
+        # What others wrote may mix precisions, and may not be traced: it is asked under autocast.
+        self._autocast = precision == "bf16" and isinstance(model, Adapted)
+        if precision == "bf16" and not self._autocast:
             self.model, self._dtype = fold(self.model).to(torch.bfloat16), torch.bfloat16
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -63,7 +66,8 @@ class LiveSignal:
         images = images.to(self._dtype)
         if self._forward is None:
             self._forward = self._compiled(images[:1]) or self.model
-        logits = padded_forward(self._forward, images, _CHUNK).float()
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self._autocast):
+            logits = padded_forward(self._forward, images, _CHUNK).float()
         return logits.clamp(-_FP16_MOST, _FP16_MOST).half()
 
     def _compiled(self, image: Tensor) -> nn.Module | None:

@@ -8,13 +8,18 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from tutelage.config.chain import EpochStep, Start, Trajectory
+from tutelage.config.schema_model import read_model
 from tutelage.data.mixing import Mixer
 from tutelage.data.stream import Stream
 from tutelage.data.views import parse_views
 from tutelage.data.world import World
+from tutelage.errors import UserError
+from tutelage.models.adapted import follow, inner
 from tutelage.models.build import build_model
+from tutelage.models.weights import load_some
 from tutelage.provenance import provenance
 from tutelage.store import Record, Store
 from tutelage.training.average import WeightAverage
@@ -54,8 +59,7 @@ class Run:
         start = trajectory.start
         self.store, self.trajectory, self.world, self.signals = store, trajectory, world, signals
         self.stream = make_stream(start, world)
-        model = build_model(start.model, world.shape, world.classes, start.init_seed)
-        model.to(start.device)
+        model = _begun(store, start, world).to(start.device)
         average = None
         if start.ema or start.swa:
             since = start.swa * self.stream.batches_per_epoch if start.swa else None
@@ -147,8 +151,10 @@ class Run:
         trainee, start = self.trainee, self.trajectory.start
         blobs = {}
         if not trainee.diverged:
-            best = self.store.put_arrays(trainee.best_weights)
-            blobs = {"final": self._put_state(), "best": best}
+            final = self._put_state()
+            trained = bool(trainee.history)
+            best = self.store.put_arrays(trainee.best_weights) if trained else final
+            blobs = {"final": final, "best": best}
         images = self.stream.batches_per_epoch * start.batch_size
         attributed = sum(trainee.seconds)
         taught = taught_epochs(self.trajectory.epochs, trainee.history)
@@ -169,6 +175,21 @@ class Run:
             "epoch_s": trainee.seconds,
         }
         return Record("run", self.trajectory.id, result, provenance(start.device), timing)
+
+
+def _begun(store: Store, start: Start, world: World) -> nn.Module:
+    """The network before its first epoch. Raises UserError where weights from outside that it
+    starts from are not in the store any more."""
+    model = build_model(start.model, world.shape, world.classes, start.init_seed)
+    weights = read_model(start.model).weights
+    if weights is not None:
+        arrays = store.get_arrays(weights)
+        if arrays is None:
+            what = f"the weights {weights[:12]} that it starts from are missing or damaged."
+            raise UserError(what, where=str(store.root), fix="Run the study again.")
+        load_some(inner(model), arrays)
+    follow(model, world.mean, world.std)
+    return model
 
 
 def make_stream(start: Start, world: World) -> Stream:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tutelage.models.adapted import inner
 from tutelage.training.average import WeightAverage
 from tutelage.training.optimizer import load_optimizer_arrays, optimizer_arrays
 
@@ -23,13 +24,15 @@ def weights_of(model: nn.Module) -> Arrays:
     """Parameters and buffers as contiguous arrays on the CPU, by name."""
     return {
         name: np.ascontiguousarray(value.detach().cpu().numpy())
-        for name, value in model.state_dict().items()
+        for name, value in inner(model).state_dict().items()
     }
 
 
 def load_weights(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
     """The inverse of `weights_of`; names and shapes must match exactly."""
-    model.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in arrays.items()})
+    inner(model).load_state_dict(
+        {name: torch.from_numpy(np.array(a)) for name, a in arrays.items()}
+    )
 
 
 @dataclass

@@ -1,0 +1,66 @@
+"""`tutelage distill`: a student, a teacher and images are enough."""
+
+from __future__ import annotations
+
+import pytest
+
+from tutelage.config.load import load_study
+from tutelage.distilling import distillation
+from tutelage.errors import UserError
+
+QUICK = ["--student", "plain-4", "--teacher", "plain-8", "--data", "digits", "--epochs", "1",
+         "--replicates", "2", "--workers", "0", "--device", "cpu"]  # fmt: skip
+
+
+def test_a_teacher_that_is_trained_here_is_also_stopped_early() -> None:
+    config = distillation("wrn-16-1", "wrn-40-2", "photos", size=32)
+    assert config.teachers["early"].of == "teacher"
+    assert config.conditions["distilled"].teacher == ["teacher", "early"]
+    assert config.data.views == "crop-4-flip"
+    alone = distillation("wrn-16-1", "wrn-40-2", "photos", early=False)
+    assert list(alone.teachers) == ["teacher"]
+
+
+def test_a_teacher_with_weights_stays_as_it_is_unless_it_is_fine_tuned() -> None:
+    given = distillation("wrn-16-1", "timm:resnet18@best.safetensors", "photos")
+    assert list(given.teachers) == ["teacher"]
+    tuned = distillation("wrn-16-1", "timm:resnet18@best.safetensors", "photos", fine_tune=True)
+    assert tuned.teachers["teacher"].fine_tune is True
+    assert "early" in tuned.teachers
+
+
+@pytest.mark.parametrize(
+    ("source", "size", "views"),
+    [("digits", None, "shift-1"), ("files", 16, "flip"), ("files", None, "crop-4-flip")],
+)
+def test_views_fit_the_images(source, size, views) -> None:
+    assert distillation("plain-4", "plain-8", source=source, size=size).data.views == views
+
+
+def test_it_runs_and_says_which_student_to_take(call) -> None:
+    said = call("distill", *QUICK)
+    assert said.code == 0, said.err
+    assert "distilled/early" in said.out
+    assert "Take " in said.out
+    assert "by which it was chosen of 6 students" in said.words
+    again = call("distill", *QUICK)
+    assert "10 runs, 10 of them done before, 0 to train" in again.words
+
+
+def test_the_study_can_be_written_and_is_the_one_that_would_run(call, tmp_path) -> None:
+    path = tmp_path / "mine.yaml"
+    assert call("distill", *QUICK, "--write", path).code == 0
+    assert load_study(str(path)) == distillation(
+        "plain-4", "plain-8", source="digits", epochs=1, replicates=2
+    )
+    said = call("distill", *QUICK, "--write", path)
+    assert said.code == 2
+    assert f"{path}: is there already." in said.err
+
+
+def test_mistakes_are_told(call) -> None:
+    said = call("distill", *QUICK, "--student", "wnr-16-1")
+    assert said.code == 2
+    assert "unknown model 'wnr-16-1'" in said.err
+    with pytest.raises(UserError, match="after @ comes"):
+        distillation("plain-4@", "plain-8")
