@@ -1,6 +1,7 @@
 """Judges thousands of studies of known truth, and writes what came out: `make calibration`.
 
     python calibration/run.py [--studies 10000] [--workers 2]     the table, from pool.json
+    python calibration/run.py --only looks                        some of its rows anew
     python calibration/run.py --pool STORE                        pool.json, from a store
 
 The pool is `tutelage run calibration/pool.yaml` (1,040 small trainings, half an hour on two cores).
@@ -57,12 +58,12 @@ def _chunk(name: str, n: int, number: int, studies: int) -> Tally:
     return measure(scenario, n, studies, (SEED, number))
 
 
-def table(studies: int, workers: int) -> list[dict[str, Any]]:
-    """A row for each scenario and number of replicates, rates in percent."""
+def table(studies: int, workers: int, only: str = "") -> list[dict[str, Any]]:
+    """A row for each scenario, with `only` in its name, and number of replicates, in percent."""
     rows = []
     counts = [CHUNK] * (studies // CHUNK) or [studies]
     with ProcessPoolExecutor(workers) as pool:
-        for scenario in scenarios(read_pool()):
+        for scenario in (each for each in scenarios(read_pool()) if only in each.name):
             for n in scenario.replicates:
                 tally = Tally()
                 numbers = range(len(counts))
@@ -82,12 +83,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=10_000, help="of each scenario and n")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only", default="", help="rows with this in their name, the rest as is")
     parser.add_argument("--pool", type=Path, metavar="STORE", help="write pool.json and stop")
     arguments = parser.parse_args()
     if arguments.pool is not None:
         write_pool(arguments.pool)
         return
     pool, studies = read_pool(), arguments.studies
+    if arguments.only:
+        results = json.loads((HERE / "results.json").read_text())
+        fresh = table(studies, arguments.workers, arguments.only)
+        named = {(row["scenario"], row["replicates"]): row for row in fresh}
+        results["table"] = [
+            named.get((row["scenario"], row["replicates"]), row) for row in results["table"]
+        ]
+        _write(results)
+        return
     results = {
         "seed": SEED,
         "table": table(studies, arguments.workers),
@@ -95,6 +106,10 @@ def main() -> None:
         "planned": planned(pool, max(1, studies // 4), SEED),
         "failing": failing(pool, studies, SEED),
     }
+    _write(results)
+
+
+def _write(results: dict[str, Any]) -> None:
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     page.write(results)
 

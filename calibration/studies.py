@@ -11,8 +11,6 @@ import numpy as np
 from tutelage.config.schema import ClaimConfig, ClaimsConfig
 from tutelage.findings import Finding
 
-LEVEL = 0.95  # of a primary equivalence it is 0.90
-
 Errors = Mapping[str, np.ndarray]
 """Test errors in percent of each condition, [replicates, students]; NaN where a run diverged."""
 
@@ -103,7 +101,8 @@ def covers(finding: Finding, truth: float | frozenset[str]) -> bool | None:
     there is none, or one of 90 % by intent."""
     if isinstance(truth, frozenset):
         return None if finding.among is None else min(truth) in finding.among
-    if finding.low is None or finding.high is None or finding.level < LEVEL:
+    of_90 = finding.kind == "equivalence" and finding.rank == "primary"
+    if finding.low is None or finding.high is None or of_90:
         return None
     return finding.low <= truth <= finding.high
 
