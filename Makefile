@@ -7,7 +7,7 @@ SLOW_SECONDS ?= 1440
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean test slow lint bench mutants clean
+.PHONY: help setup demo demo-clean test slow lint bench calibration mutants clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,14 +29,17 @@ slow: .venv/.stamp  ## the tests that take minutes, within SLOW_SECONDS (1440)
 		status=$$?; test $$status -eq 5 && echo 'No test is marked slow.' || exit $$status; }
 
 lint: .venv/.stamp  ## style, types, the import order, the declared dependencies
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks calibration
+	$(BIN)/ruff format --check src tests benchmarks calibration
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry src --optional-dependencies-dev-groups dev,bench,mutation
 
 bench: .venv/.stamp  ## speed against the peers' way, 20 minutes (QUICK=1: 3; DATA=: CIFAR-10 too)
 	@$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick) $(if $(DATA),--data '$(DATA)')
+
+calibration: .venv/.stamp  ## 10,000 studies of known truth a row, 10 minutes: docs/calibration.md
+	OMP_NUM_THREADS=1 $(BIN)/python calibration/run.py
 
 mutants: .venv/.stamp  ## change the losses and teachers in every small way: do the tests notice?
 	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[dev,mutation]'

@@ -134,6 +134,11 @@ def _check_claims(study: StudyConfig, expanded: Expanded) -> None:
             with located(where):
                 unit_of(claim.trend.of if claim.trend else claim.metric)
             named = _named_in(claim, conditions, teachers, where)
+            for pair in claim.also or []:
+                for condition in pair:
+                    if condition not in conditions:
+                        raise unknown("condition", condition, conditions, where=f"{where}.also")
+                check_precision(pair, expanded, f"{where}.also")
             for condition in named:
                 if condition not in conditions:
                     raise unknown("condition", condition, conditions, where=where)

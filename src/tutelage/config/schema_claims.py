@@ -63,6 +63,11 @@ class ClaimConfig(Strict):
     prediction: PredictionConfig | None = Field(
         default=None, description="the regret of choosing by it is below margin"
     )
+    also: Annotated[list[Pair], Field(min_length=1)] | None = Field(
+        default=None,
+        description="the same comparison in other settings (entropy-matched, four times as long): "
+        "a verdict needs them all",
+    )
     direction: Literal["less", "greater", "decreasing", "increasing"] | None = None
     metric: str = "test_error"
     margin: Positive | None = Field(
@@ -91,8 +96,11 @@ class ClaimConfig(Strict):
         if self.prediction and self.metric != "test_error":
             raise ValueError("a prediction is of the test error, and takes no metric")
         pair = self.difference or self.non_inferiority or self.equivalence
-        if pair and pair[0] == pair[1]:
-            raise ValueError(f"{self.kind} compares {pair[0]} with itself")
+        for each in [*([pair] if pair else []), *(self.also or [])]:
+            if each[0] == each[1]:
+                raise ValueError(f"{self.kind} compares {each[0]} with itself")
+        if self.also and (not pair or self.images):
+            raise ValueError("also takes a comparison of two conditions, on these test images")
         if self.images == "new" and (not pair or self.metric != "test_error"):
             raise ValueError("images: new takes two conditions and the metric test_error")
         return self

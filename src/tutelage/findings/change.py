@@ -13,6 +13,7 @@ from tutelage.findings.finding import Verdict
 from tutelage.findings.intervals import Estimate
 from tutelage.findings.multiplicity import Terms
 from tutelage.findings.power import POWER, replicates_for_power, upper_spread
+from tutelage.findings.settings import Settings
 from tutelage.findings.wording import amount, counted, decimals
 
 _MOST_DECIMALS = 6
@@ -67,6 +68,8 @@ def _distance(away: float, unit: str, places: int) -> str:
 
 
 def _replicates(claim: Claim, found: Estimate, terms: Terms, needed: int) -> str:
+    if isinstance(found, Settings) and found.signs_differ:
+        return "no more replicates: the effect turns round from one setting to another"
     margin = amount(f"{claim.margin:g}", unit_of(claim.metric))
     if needed > found.n:
         width = f"{needed} would give an interval of ±{margin}"

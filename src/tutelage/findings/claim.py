@@ -28,6 +28,7 @@ from tutelage.findings.pairing import (
 )
 from tutelage.findings.prediction import Prediction, predict
 from tutelage.findings.selectors import CHOSEN_HERE
+from tutelage.findings.settings import Settings, with_settings
 
 FEW = 6  # replicates below which a finding speaks of the study's own teachers only
 _MORE_IS_BETTER = ("train_agreement", "test_agreement")
@@ -103,6 +104,8 @@ class Claim:
             return predict(results, self.config.prediction, self.conditions, diverged, level)
         sample = self.sample(results, diverged)
         found = estimate(list(sample.values.values()), level)
+        if self.config.also:
+            return sample, with_settings(found, self._elsewhere(results, diverged, level))
         table = self.image_table(results)
         if table is None or table["squares"] is None or found.spread is None:
             return sample, found
@@ -111,6 +114,16 @@ class Claim:
             return sample, found
         both = replace(found, images=squares.image_variance, freedom=squares.freedom)
         return sample, both.at(level)
+
+    def _elsewhere(
+        self, results: Results, diverged: Diverged, level: float
+    ) -> list[tuple[tuple[str, str], Estimate]]:
+        """The estimates of the same comparison in its other settings."""
+        found = []
+        for first, second in self.config.also or []:
+            sample = differences(results, self.metric, first, second, diverged)
+            found.append(((first, second), estimate(list(sample.values.values()), level)))
+        return found
 
     def image_table(self, results: Results) -> Mapping[str, Any] | None:
         """What the results document knows of its pair image by image; None for a claim on these
@@ -130,6 +143,9 @@ class Claim:
         there is no interval."""
         if isinstance(found, Ranking):
             return found.nulls(error)
+        if isinstance(found, Settings):
+            each = [self.nulls(one, error) for one in found.all]
+            return verdicts.Nulls(all(n.supports for n in each), all(n.refutes for n in each))
         at, config = found.at(self.level_at(error)), self.config
         low, high = at.low, at.high
         if low is None or high is None:
@@ -139,13 +155,12 @@ class Claim:
             assert wide.low is not None
             assert wide.high is not None
             return verdicts.equivalence_nulls(low, high, self.margin, (wide.low, wide.high))
-        if config.kind == "non_inferiority":
-            return verdicts.non_inferiority_nulls(
+        if config.kind in ("non_inferiority", "prediction"):
+            nulls = verdicts.non_inferiority_nulls(
                 low, high, self.margin, more_is_worse=self.more_is_worse
             )
-        if isinstance(found, Prediction):
-            by_luck = found.chance is None or found.chance > error
-            return verdicts.Nulls(high < self.margin and not by_luck, low > self.margin)
+            lucky = isinstance(found, Prediction) and found.may_be_luck(error)
+            return replace(nulls, supports=nulls.supports and not lucky)
         assert config.direction is not None  # the schema asks for it
         return verdicts.difference_nulls(low, high, config.direction, self.margin)
 

@@ -24,9 +24,11 @@ class Finding:
     `n` counts replicates. `seeds_needed` is the number of replicates at which
     the interval's half-width falls to the margin, at the upper 80 % bound of the spread; None when
     n < 2. `would_change` says in a few words what would change the verdict. `among` is the
-    confidence set of the best of a family; `margin` is None for a kind that takes none.
-    `prediction` is what a prediction found beside the regret, which is its effect: rank
-    correlation, the oracle's gain over scratch, the regret's share of it, and the choices.
+    confidence set of the best of a family; `margin` is None for a kind that takes none. `settings`
+    are the same comparison elsewhere, {"conditions", "effect", "low", "high", "n"} each, of a claim
+    that names some, and `depends` says that their signs differ. `prediction` is what a prediction
+    found beside the regret, which is its effect: rank correlation, the oracle's gain over scratch,
+    the regret's share of it, and the choices.
     """
 
     claim: str
@@ -47,6 +49,8 @@ class Finding:
     step_level: float | None
     would_change: str
     among: list[str] | None = None
+    settings: list[dict[str, Any]] | None = None
+    depends: bool = False
     prediction: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from tutelage.findings.multiplicity import Terms, alone, together
 from tutelage.findings.pairing import Diverged, Results, Sample, chance_error
 from tutelage.findings.power import upper_spread
 from tutelage.findings.prediction import Prediction
+from tutelage.findings.settings import Settings
 from tutelage.findings.statement import sentence
 from tutelage.findings.wording import counted, percent
 from tutelage.findings.wording_prediction import prediction_method
@@ -133,6 +134,8 @@ def _finding(
         would_change=would_change(claim, found, judged.terms, judged.needed),
         among=found.among(judged.terms.shown) if isinstance(found, Ranking) and found.n else None,
         prediction=found.to_dict() if isinstance(found, Prediction) and found.n else None,
+        settings=found.rows() if isinstance(found, Settings) else None,
+        depends=isinstance(found, Settings) and found.signs_differ,
     )
 
 
@@ -179,6 +182,8 @@ def _method(results: Results, judged: Judged, diverged: Diverged) -> str:
     if claim.config.trend is None:
         text += " over replicate means of differences paired on student seeds"
         text += _on_images(results, judged)
+        if claim.config.also:
+            text += f", in each of {len(claim.config.also) + 1} settings (intersection-union test)"
     else:
         text += f" over the replicates' least-squares slopes on {_OVER[claim.config.trend.over]}"
     return text + _footnotes(results, judged, diverged)

@@ -12,6 +12,7 @@ from tutelage.findings.intervals import Estimate
 from tutelage.findings.multiplicity import Terms, alone
 from tutelage.findings.pairing import Sample
 from tutelage.findings.prediction import Prediction
+from tutelage.findings.settings import DEPENDS, Settings
 from tutelage.findings.wording import (
     amount,
     comparison,
@@ -79,6 +80,10 @@ def sentence(
         text = predicted(claim, sample, found)
     else:
         text = _measured(claim, sample, found)
+    if isinstance(found, Settings):
+        text += f"; {elsewhere(claim, found)}"
+        reason = f"signs differ, so it {DEPENDS}" if found.signs_differ else f"in all: {reason}"
+        reason = reason if verdict != "undecided" or found.signs_differ else ""
     if reason and (found.low is not None or isinstance(found, Ranking)):
         text += "; " + reason.format(margin=margin, way=_WAYS.get(claim.config.direction or ""))
     text += f"{_step(claim, found, terms, verdict)}: {word}"
@@ -99,6 +104,20 @@ def _step(claim: Claim, found: Estimate, terms: Terms, verdict: Verdict) -> str:
     words = ("down", "up") if claim.config.trend else ("less", "more")
     shown = interval(at, decimals(at, claim.metric, claim.margin), words)
     return f"; decided by the {percent(at.level)} % interval of Holm's step-down, {shown}"
+
+
+def elsewhere(claim: Claim, found: Settings) -> str:
+    """ "b-4x against a-4x: 0.4 points less (0.1 to 0.7 less)" for each other setting."""
+    said = []
+    for (first, second), each in found.others:
+        if each.effect is None:
+            said.append(f"{first} against {second}: no replicate has both")
+            continue
+        places = decimals(each, claim.metric, claim.margin)
+        way = "more" if each.effect > 0 else "less"
+        size = amount(f"{abs(each.effect):.{places}f}", unit_of(claim.metric))
+        said.append(f"{first} against {second}: {size} {way} ({interval(each, places)})")
+    return "; ".join(said)
 
 
 def _unmeasured(claim: Claim) -> str:
