@@ -13,12 +13,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tutelage.api import Study, StudyResult, open_result
+    from tutelage.api import Study, StudyResult, evaluate, export, open_result, predict
     from tutelage.data.from_dataset import write_npz
     from tutelage.deciding import run_until_decided
     from tutelage.errors import UserError
+    from tutelage.exporting.network import load_student
 
-__all__ = ["Study", "StudyResult", "UserError", "open_result", "run_until_decided", "write_npz"]
+__all__ = [
+    "Study",
+    "StudyResult",
+    "UserError",
+    "evaluate",
+    "export",
+    "load_student",
+    "open_result",
+    "predict",
+    "run_until_decided",
+    "write_npz",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -27,6 +39,10 @@ _HOMES = {
     "open_result": "tutelage.api",
     "run_until_decided": "tutelage.deciding",
     "UserError": "tutelage.errors",
+    "evaluate": "tutelage.api",
+    "export": "tutelage.api",
+    "predict": "tutelage.api",
+    "load_student": "tutelage.exporting.network",
     "write_npz": "tutelage.data.from_dataset",
 }
 

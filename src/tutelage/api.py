@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tutelage.config.expand import expand
 from tutelage.config.load import load_study, validate
 from tutelage.config.schema import StudyConfig
 from tutelage.errors import UserError
-from tutelage.findings import find, mimicry, sentences
+from tutelage.findings import equal_compute, find, mimicry, sentences
 from tutelage.findings.planning import Outlook, outlooks
 from tutelage.store import Store
 from tutelage.study.checks import check_names
@@ -22,6 +22,9 @@ from tutelage.study.context import Context, list_manifests
 from tutelage.study.engines.events import Agenda, Event
 from tutelage.study.progress import drop_branches, missing_tasks
 from tutelage.study.results import collect
+
+if TYPE_CHECKING:
+    from tutelage.exporting.export import Export
 
 DEFAULT_STORE = "tutelage-store"
 ENGINES = ("local",)
@@ -53,6 +56,7 @@ class StudyResult:
         document["findings"] = [finding.to_dict() for finding in found]
         document["sentences"] = sentences(document)
         document["mimicry"] = mimicry(document)
+        document["equal_compute"] = equal_compute(document)
         return document
 
     @property
@@ -93,6 +97,29 @@ class StudyResult:
             folder = self.context.store.folder("reports") / self.context.config.name
             path = folder / "report.html"
         return write_report(self.document, Path(path))
+
+    def export(
+        self,
+        folder: str | Path,
+        *,
+        run: str | None = None,
+        formats: Sequence[str] | None = None,
+        data: str | None = None,
+    ) -> Export:
+        """Write a student as files that run without tutelage, each checked against the original.
+
+        `run` is the key of a row of `runs`; without it `best()` is taken. `formats` are some of
+        safetensors, torch, onnx and onnx-int8, all without any. `data` says where the images are
+        now, if they were moved. Raises UserError for a run that is not finished, data that are
+        gone, and a file that does not compute what the original does; see docs/export.md.
+        """
+        from tutelage.exporting.export import export_run
+
+        node = self.context.node(run or self.best()["key"])
+        return export_run(
+            self.context, node, self.document, Path(folder), formats=formats, data=data,
+            chosen=run is None,
+        )  # fmt: skip
 
 
 class Study:
@@ -261,6 +288,67 @@ def _replicate_seconds(context: Context, cost: Mapping[str, float], students: in
     ours = sum(cost[key] for key, node in nodes.items() if node.role == "student")
     rest = sum(cost.values()) - ours
     return (rest + ours * students / replicates.students) / replicates.count
+
+
+def export(
+    what: str = "last",
+    folder: str | Path = "student",
+    *,
+    formats: Sequence[str] | None = None,
+    data: str | None = None,
+    store: str | Path | None = None,
+) -> Export:
+    """Export the best student of a study (its name, id, or `last`), or one run (its id or key).
+
+    Otherwise as `StudyResult.export`.
+    """
+    from tutelage.exporting.subject import find_run
+
+    context, node = find_run(Store.open(store or default_store(), create=False), what)
+    key = node.key if node is not None else None
+    return StudyResult(context).export(folder, run=key, formats=formats, data=data)
+
+
+def evaluate(
+    what: str | Path = "last",
+    data: str | None = None,
+    *,
+    store: str | Path | None = None,
+) -> dict[str, Any]:
+    """The error, likelihood and calibration of a student on the images at `data`, and by class.
+
+    `what` is an export (its folder, or a file with its card beside it), a run's id or key, or a
+    study, of which the best student is meant. Without `data` it is the test set of its study. What
+    is returned and raised: see `tutelage.exporting.measure.evaluate_on`.
+    """
+    from tutelage.exporting.export import open_run
+    from tutelage.exporting.measure import evaluate_on
+    from tutelage.exporting.opened import is_export, open_export
+    from tutelage.exporting.subject import find_run
+
+    if is_export(what):
+        return evaluate_on(open_export(what), data)
+    try:
+        opened = Store.open(store or default_store(), create=False)
+        context, node = find_run(opened, str(what))
+    except UserError:
+        if Path(what).exists():
+            open_export(what)  # which says what it lacks
+        raise
+    if node is None:
+        node = context.node(StudyResult(context).best()["key"])
+    return evaluate_on(open_run(context, node, data), data, opened.cache_file)
+
+
+def predict(student: str | Path, *images: str | Path) -> dict[str, Any]:
+    """What an exported student says of image files, and of those in and below folders.
+
+    See `tutelage.exporting.predict.predict_files`.
+    """
+    from tutelage.exporting.opened import open_export
+    from tutelage.exporting.predict import predict_files
+
+    return predict_files(open_export(student), images)
 
 
 def _keep(store: Store, train: Any, test: Any = None) -> Path:

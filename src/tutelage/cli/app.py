@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from tutelage.cli import shipping
 from tutelage.errors import UserError, unknown
 
 
@@ -54,6 +55,7 @@ app = typer.Typer(
 )
 store_app = typer.Typer(help="Look after the store of results.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
+shipping.add_verbs(app)
 
 StudyArgument = Annotated[
     str, typer.Argument(help="A YAML file, or the name of a built-in study (list studies).")

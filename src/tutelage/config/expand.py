@@ -20,6 +20,7 @@ from tutelage.config.schema import (
     RecipeConfig,
     StudyConfig,
 )
+from tutelage.config.search import cells
 from tutelage.config.teachers import check_heard, resolve_teacher
 from tutelage.config.trainings import located, training_of
 from tutelage.errors import UserError, unknown
@@ -58,11 +59,18 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
                 raise unknown("teacher", teacher, teachers, where=f"{where}.teacher")
             name = f"{group}/{teacher}" if isinstance(config.teacher, list) else group
             model = (config.student or study.student).model
-            conditions[name] = training_of(
-                study, config, name, group, model, teacher, where, extra=recipes
-            )
+            training = training_of(study, config, name, group, model, teacher, where, extra=recipes)
+            if config.search is None:
+                conditions[name] = training
+            else:
+                for cell in cells(training, config.search, f"{where}.search"):
+                    conditions[cell.name] = cell
     taught = {training.model for training in conditions.values()} or {study.student.model}
-    alone = {training.model for training in conditions.values() if training.teacher is None}
+    alone = {
+        training.model
+        for training in conditions.values()
+        if training.teacher is None and not is_searched(study, training)
+    }
     for model in sorted(taught - alone):
         name = "scratch" if "scratch" not in conditions else f"scratch-{_slug(model, conditions)}"
         if name in conditions:
@@ -72,6 +80,12 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
             recipe = build_recipe(study.recipe)
         conditions = {name: Training(name, name, model, recipe), **conditions}
     return conditions
+
+
+def is_searched(study: StudyConfig, training: Training) -> bool:
+    """Whether a condition is a cell of a search."""
+    config = study.conditions.get(training.group)
+    return config is not None and config.search is not None
 
 
 def _slug(model: str, taken: Iterable[str]) -> str:
@@ -134,6 +148,8 @@ def _check_claims(study: StudyConfig, expanded: Expanded) -> None:
             with located(where):
                 unit_of(claim.trend.of if claim.trend else claim.metric)
             named = _named_in(claim, conditions, teachers, where)
+            if claim.account is not None:
+                named = _with_cells(study, claim, named, conditions, where)
             for pair in claim.also or []:
                 for condition in pair:
                     if condition not in conditions:
@@ -150,6 +166,24 @@ def _check_claims(study: StudyConfig, expanded: Expanded) -> None:
             if claim.prediction is not None:
                 _check_same_student(named, conditions, where)
             check_precision(named, expanded, where)
+
+
+def _with_cells(
+    study: StudyConfig,
+    claim: ClaimConfig,
+    named: list[str],
+    conditions: dict[str, Training],
+    where: str,
+) -> list[str]:
+    """The first condition of a claim at equal compute, and the cells of the search that is its
+    second."""
+    first, group = named
+    searches = {c.group for c in conditions.values() if is_searched(study, c)}
+    if group not in searches:
+        raise unknown("search", group, searches, where=where)
+    if first in conditions and conditions[first].teacher is None:
+        raise UserError(f"{first} has no teacher, and so no account.", where=f"{where}.account")
+    return [first, *(c.name for c in conditions.values() if c.group == group)]
 
 
 def _named_in(

@@ -225,12 +225,33 @@ class TeacherConfig(_Taught):
         return self
 
 
+class SearchConfig(Strict):
+    """A control that is searched for: each combination is a condition without a teacher."""
+
+    lengths: Annotated[list[Positive], Field(min_length=1)] = Field(
+        default_factory=lambda: [1.0, 2.0, 4.0],
+        description="multiples of the recipe's epochs, its schedule scaled along",
+    )
+    lr: Annotated[list[Positive], Field(min_length=1)] = Field(
+        default_factory=lambda: [1.0], description="factors of the learning rate"
+    )
+    weight_decay: Annotated[list[Weight], Field(min_length=1)] = Field(
+        default_factory=lambda: [1.0], description="factors of the weight decay"
+    )
+    label_smoothing: (
+        Annotated[list[Annotated[float, Field(ge=0.0, lt=1.0)]], Field(min_length=1)] | None
+    ) = None
+
+
 class ConditionConfig(_Taught):
     """Everything about a student's training except its seeds."""
 
     extends: Name | None = None
     teacher: Name | Names | None = None
     student: StudentConfig | None = None
+    search: SearchConfig | None = Field(
+        default=None, description="many controls instead of one, to choose from on validation"
+    )
 
 
 class StudentConfig(Strict):

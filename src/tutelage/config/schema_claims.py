@@ -68,6 +68,11 @@ class ClaimConfig(Strict):
         description="the same comparison in other settings (entropy-matched, four times as long): "
         "a verdict needs them all",
     )
+    account: Literal["free", "shared", "full"] | None = Field(
+        default=None,
+        description="[a, SEARCH]: against the best cell of a search, on validation, that costs no "
+        "more than a; its teacher free, shared by the replicate's students, or fully charged",
+    )
     direction: Literal["less", "greater", "decreasing", "increasing"] | None = None
     metric: str = "test_error"
     margin: Positive | None = Field(
@@ -99,6 +104,9 @@ class ClaimConfig(Strict):
         for each in [*([pair] if pair else []), *(self.also or [])]:
             if each[0] == each[1]:
                 raise ValueError(f"{self.kind} compares {each[0]} with itself")
+        plain = pair and not self.also and not self.images and self.metric == "test_error"
+        if self.account and not plain:
+            raise ValueError("account takes two conditions and the metric test_error alone")
         if self.also and (not pair or self.images):
             raise ValueError("also takes a comparison of two conditions, on these test images")
         if self.images == "new" and (not pair or self.metric != "test_error"):

@@ -11,6 +11,7 @@ from tutelage.config.schema import ClaimConfig
 from tutelage.evaluation.two_way import MeanSquares
 from tutelage.findings import verdicts
 from tutelage.findings.best import Ranking, rank
+from tutelage.findings.compute import against_tuned
 from tutelage.findings.finding import Verdict
 from tutelage.findings.intervals import Estimate, estimate
 from tutelage.findings.multiplicity import Terms, alone
@@ -136,6 +137,8 @@ class Claim:
         if self.config.trend is not None:
             return slopes(results, self.metric, self.conditions, self.config.trend.over, diverged)
         first, second = self.conditions
+        if self.config.account is not None:
+            return against_tuned(results, first, second, self.config.account)
         return differences(results, self.metric, first, second, diverged)
 
     def nulls(self, found: Estimate, error: float) -> verdicts.Nulls:
@@ -146,10 +149,16 @@ class Claim:
         if isinstance(found, Settings):
             each = [self.nulls(one, error) for one in found.all]
             return verdicts.Nulls(all(n.supports for n in each), all(n.refutes for n in each))
-        at, config = found.at(self.level_at(error)), self.config
-        low, high = at.low, at.high
-        if low is None or high is None:
+        at = found.at(self.level_at(error))
+        if at.low is None or at.high is None:
             return verdicts.Nulls(False, False)
+        return self._nulls_between(found, at.low, at.high, error)
+
+    def _nulls_between(
+        self, found: Estimate, low: float, high: float, error: float
+    ) -> verdicts.Nulls:
+        """The same, of an interval from low to high."""
+        config = self.config
         if config.kind == "equivalence":
             wide = found.at(1.0 - error)
             assert wide.low is not None

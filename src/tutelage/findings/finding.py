@@ -26,9 +26,9 @@ class Finding:
     n < 2. `would_change` says in a few words what would change the verdict. `among` is the
     confidence set of the best of a family; `margin` is None for a kind that takes none. `settings`
     are the same comparison elsewhere, {"conditions", "effect", "low", "high", "n"} each, of a claim
-    that names some, and `depends` says that their signs differ. `prediction` is what a prediction
-    found beside the regret, which is its effect: rank correlation, the oracle's gain over scratch,
-    the regret's share of it, and the choices.
+    that names some, and `depends` says that their signs differ.
+    `prediction` is what a prediction found beside the regret, which is its effect: rank
+    correlation, the oracle's gain over scratch, the regret's share of it, and the choices.
     """
 
     claim: str

@@ -11,6 +11,7 @@ from tutelage.config.schema import ClaimConfig, ClaimsConfig
 from tutelage.findings.best import Ranking
 from tutelage.findings.change import would_change
 from tutelage.findings.claim import Claim, resolve
+from tutelage.findings.compute import ACCOUNTS_IN_WORDS
 from tutelage.findings.finding import Finding, Rank, Verdict
 from tutelage.findings.intervals import Estimate, replicates_needed
 from tutelage.findings.looks import look_of
@@ -133,9 +134,9 @@ def _finding(
         step_level=_step_level(judged),
         would_change=would_change(claim, found, judged.terms, judged.needed),
         among=found.among(judged.terms.shown) if isinstance(found, Ranking) and found.n else None,
-        prediction=found.to_dict() if isinstance(found, Prediction) and found.n else None,
         settings=found.rows() if isinstance(found, Settings) else None,
         depends=isinstance(found, Settings) and found.signs_differ,
+        prediction=found.to_dict() if isinstance(found, Prediction) and found.n else None,
     )
 
 
@@ -182,6 +183,9 @@ def _method(results: Results, judged: Judged, diverged: Diverged) -> str:
     if claim.config.trend is None:
         text += " over replicate means of differences paired on student seeds"
         text += _on_images(results, judged)
+        if claim.config.account:
+            text += f", against the best cell of {claim.conditions[1]} on validation that costs "
+            text += f"no more ({ACCOUNTS_IN_WORDS[claim.config.account]})"
         if claim.config.also:
             text += f", in each of {len(claim.config.also) + 1} settings (intersection-union test)"
     else:

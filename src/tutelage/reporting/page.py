@@ -70,6 +70,7 @@ def render(results: Row) -> str:
         findings=[_finding(finding) for finding in summary.findings],
         sentences=[_sentence(sentence) for sentence in summary.sentences],
         mimicry=[_sentence(sentence) for sentence in summary.mimicry],
+        equal_compute=[_sentence(sentence) for sentence in summary.equal_compute],
         figures=drawn,
         classes=classes,
         conditions=grids.conditions_grid(summary),

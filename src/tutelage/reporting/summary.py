@@ -238,6 +238,7 @@ class Summary:
         self.findings: list[Row] = list(results.get("findings") or ())
         self.sentences: list[Row] = list(results.get("sentences") or ())
         self.mimicry: list[Row] = list(results.get("mimicry") or ())
+        self.equal_compute: list[Row] = list(results.get("equal_compute") or ())
         self.teachers = [Teacher(row) for row in results.get("teachers") or ()]
         by_name = {teacher.name: teacher for teacher in self.teachers}
         self.conditions = [

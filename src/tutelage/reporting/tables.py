@@ -42,6 +42,8 @@ def markdown(results: Row) -> str:
         parts += ["## Two sentences, never one", "\n".join(map(_sentence, summary.sentences))]
     if summary.mimicry:
         parts += ["## Mimicry", "\n".join(map(_sentence, summary.mimicry))]
+    if summary.equal_compute:
+        parts += ["## Equal compute", "\n".join(map(_told, summary.equal_compute))]
     parts += ["## Conditions", _table(grids.conditions_grid(summary))]
     if classes := by_class(summary):
         parts += ["## Classes", _plain(" ".join(all_sentences(classes)))]
@@ -126,6 +128,10 @@ def _finding(finding: Row) -> str:
     name, rank = _plain(finding["claim"]), finding["rank"]
     line = f"- {look.mark} **{look.word}** · {name} ({rank}): {_plain(finding['sentence'])}"
     return "\n".join([line, *(f"  - {_plain(text)}" for text in basis(finding))])
+
+
+def _told(sentence: Row) -> str:
+    return f"- **{_plain(sentence['sentence'])}** · {_plain(sentence['text'])}"
 
 
 def _sentence(sentence: Row) -> str:

@@ -43,6 +43,17 @@ def print_results(results: Row, console: Console) -> None:
         _heading(console, "Mimicry")
     for sentence in summary.mimicry:
         _say(console, sentence["verdict"], sentence["sentence"], "", sentences(sentence["text"]))
+    _equal_compute(summary, console)
+
+
+def _equal_compute(summary: Summary, console: Console) -> None:
+    if summary.equal_compute:
+        _heading(console, "Equal compute")
+    for sentence in summary.equal_compute:
+        console.print(Text(sentence["sentence"], "bold"))
+        for text in sentences(sentence["text"]):
+            console.print(_indented(text, min(console.width, _WIDEST)))
+        console.print()
 
 
 def _heading(console: Console, text: str) -> None:

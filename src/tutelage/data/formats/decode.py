@@ -53,6 +53,12 @@ def decode_all(
     return np.ascontiguousarray(images[..., :channels]), original
 
 
+def decode(path: Path) -> Image.Image:
+    """One image in mode L or RGB, of the size it has. UserError when it cannot be read."""
+    image, _ = _decode(path, Options())
+    return image
+
+
 def _decode(path: Path, options: Options) -> tuple[Image.Image, tuple[int, int]]:
     """One image in mode L or RGB, brought to its size, and its width and height before."""
     try:

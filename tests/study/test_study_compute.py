@@ -1,0 +1,109 @@
+"""Equal compute: what is spent, by hand; and a study that is searched, for real."""
+
+from __future__ import annotations
+
+import pytest
+
+from tutelage.api import Study
+from tutelage.errors import UserError
+
+PARTS = {
+    "name": "compute",
+    "data": {"source": "digits", "train": 100, "validation": 100, "test": 100},
+    "recipe": {"epochs": 4, "batch_size": 25, "schedule": {"steps": [0.5]},
+               "optimizer": {"sgd": {"lr": 0.1}}},
+    "student": {"model": "plain-4"},
+    "teachers": {
+        "big": {"model": "plain-8"},
+        "cut": {"of": "big", "stop": {"truncated": 1}},
+        "soft": {"of": "cut", "scale": {"entropy_of": "big"}},
+        "both": {"ensemble": ["big", "cut"]},
+        "chained": {"model": "plain-8", "teacher": "big"},
+    },
+    "conditions": {
+        "kd": {"teacher": ["big", "cut", "soft", "both", "chained"]},
+        "eskd": {"teacher": "big", "distill_until": 1},
+        "tuned": {"search": {"lengths": [1, 2], "lr": [1, 0.1]}},
+    },
+    "replicates": {"count": 2, "students": 2},
+    "claims": {"primary": {"worth": {"difference": ["kd/big", "tuned"], "account": "full",
+                                     "direction": "less", "margin": 1.0}}},
+}  # fmt: skip
+
+
+def with_(**changes):
+    return Study(**{**PARTS, **changes})
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    study = Study(**PARTS)
+    return study.run(tmp_path_factory.mktemp("store"), workers=0, device="cpu")
+
+
+def test_cells_scale_the_schedule_and_the_rate() -> None:
+    from tutelage.config.expand import expand
+
+    conditions = expand(Study(**PARTS).config).conditions
+    names = [name for name in conditions if name.startswith("tuned/")]
+    assert names == ["tuned/1x", "tuned/1x-lr0.1", "tuned/2x", "tuned/2x-lr0.1"]
+    recipe = conditions["tuned/2x-lr0.1"].recipe
+    assert (recipe.epochs, recipe.decays) == (8, [4])
+    assert recipe.optimizer.lr == pytest.approx(0.01)
+    assert conditions["tuned/1x"].recipe == conditions["scratch"].recipe
+
+
+def test_what_conditions_spend_by_hand(result) -> None:
+    costs = result.context.manifest["costs"]
+    student, teacher = costs["plain-4"]["macs"] * 100, costs["plain-8"]["macs"] * 100
+    spent = {row["name"]: row["compute"] for row in result.document["conditions"]}
+    whole = 3 * teacher * 4
+    assert spent["scratch"] == {"own": 3 * student * 4, "teacher": 0.0}
+    assert spent["tuned/2x"]["own"] == 2 * spent["scratch"]["own"]
+    assert spent["kd/big"] == {"own": 3 * student * 4 + 4 * teacher, "teacher": whole}
+    assert spent["eskd"]["own"] == 3 * student * 4 + teacher
+    assert spent["kd/cut"]["teacher"] == pytest.approx(whole / 4)
+    assert spent["kd/soft"]["teacher"] == pytest.approx(whole)  # the full one gave its entropy
+    assert spent["kd/both"]["own"] == 3 * student * 4 + 2 * 4 * teacher
+    assert spent["kd/both"]["teacher"] == pytest.approx(whole)
+    assert spent["kd/chained"]["teacher"] == pytest.approx(2 * whole + 4 * teacher)
+
+
+def test_the_first_cell_is_the_control_itself_and_is_trained_once(result) -> None:
+    rows = {row["key"]: row for row in result.runs}
+    assert rows["r0/tuned/1x/s0"]["id"] == rows["r0/scratch/s0"]["id"]
+
+
+def test_the_report_says_what_each_account_comes_to(result) -> None:
+    told = {each["sentence"]: each for each in result.document["equal_compute"]}
+    assert set(told) == {"kd/big", "kd/cut", "kd/soft", "kd/both", "kd/chained", "eskd"}
+    free, shared, full = (each["budget"] for each in told["kd/big"]["accounts"])
+    assert shared - free == pytest.approx((full - free) / 2)
+    assert "With the teacher fully charged" in told["kd/big"]["text"]
+    page = result.report()[0]
+    assert "Equal compute" in page.read_text()
+    assert "## Equal compute" in page.with_suffix(".md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"claims": {"primary": {"c": {"difference": ["kd/big", "scratch"], "account": "full",
+                                       "direction": "less", "margin": 1.0}}}},
+         "unknown search 'scratch'"),
+        ({"claims": {"primary": {"c": {"difference": ["scratch", "tuned"], "account": "full",
+                                       "direction": "less", "margin": 1.0}}}},
+         "scratch has no teacher"),
+        ({"conditions": {"tuned": {"teacher": "big", "search": {}}}, "claims": {}},
+         "a search is for the control"),
+        ({"conditions": {"tuned": {"search": {"lengths": [1, 1]}}}, "claims": {}},
+         "names the cell tuned/1x twice"),
+        ({"claims": {"primary": {"c": {"difference": ["kd/big", "tuned"], "account": "full",
+                                       "metric": "test_nll", "direction": "less",
+                                       "margin": 1.0}}}},
+         "test_error alone"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told(changes, said) -> None:
+    with pytest.raises(UserError, match=said):
+        with_(**changes)
