@@ -13,11 +13,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tutelage.api import Study, StudyResult, evaluate, export, open_result, predict
+    from tutelage.api import Study, StudyResult, open_result
     from tutelage.data.from_dataset import write_npz
     from tutelage.deciding import run_until_decided
     from tutelage.errors import UserError
     from tutelage.exporting.network import load_student
+    from tutelage.shipping import evaluate, export, predict
 
 __all__ = [
     "Study",
@@ -39,9 +40,9 @@ _HOMES = {
     "open_result": "tutelage.api",
     "run_until_decided": "tutelage.deciding",
     "UserError": "tutelage.errors",
-    "evaluate": "tutelage.api",
-    "export": "tutelage.api",
-    "predict": "tutelage.api",
+    "evaluate": "tutelage.shipping",
+    "export": "tutelage.shipping",
+    "predict": "tutelage.shipping",
     "load_student": "tutelage.exporting.network",
     "write_npz": "tutelage.data.from_dataset",
 }

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tutelage.api import evaluate, export, predict
 from tutelage.exporting.card_text import int8_verdict
 from tutelage.reporting.words import plural
+from tutelage.shipping import evaluate, export, predict
 
 console = Console()
 

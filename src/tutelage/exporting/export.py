@@ -81,7 +81,7 @@ def export_run(
     world = study_world(context, node.replicate, data)
     student, weights = load_run(context, node, world)
     subject = Subject(
-        student, node.training.model, world.shape, world.class_names, _calibration(world.train)
+        student, node.start.model, world.shape, world.class_names, _calibration(world.train)
     )
     original = logits_of(student.network, world.test, world.mean, world.std)
     make_folder(folder.parent)

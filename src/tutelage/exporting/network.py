@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from tutelage.data.world import World
 from tutelage.errors import UserError
+from tutelage.models.adapted import follow, inner
 from tutelage.models.build import Shape, build_model
 from tutelage.store import Store
 from tutelage.store.arrays import pack
 from tutelage.store.files import told
-from tutelage.training.trainee import load_weights
+from tutelage.training.trainee import load_weights, weights_of
 
 
 class Deployed(nn.Module):
@@ -55,18 +56,18 @@ def stored_network(store: Store, model: str, weights: str, world: World) -> nn.M
         )
     network = build_model(model, world.shape, world.classes, seed=0)
     load_weights(network, arrays)
+    follow(network, world.mean, world.std)
     return network.eval()
 
 
 def write_weights(
     student: Deployed, path: Path, model: str, shape: Shape, class_names: tuple[str, ...]
 ) -> None:
-    """Write the network's own weights, by their names in its state_dict, as safetensors.
+    """Write the network's own weights, by the names that its author gave them, as safetensors.
 
     Its metadata hold what `load_student` needs beside them: the model's name, `shape` (H, W, C),
     the classes, mean and std.
     """
-    arrays = {name: value.numpy() for name, value in student.network.state_dict().items()}
     facts = {
         "model": model,
         "shape": list(shape),
@@ -74,7 +75,8 @@ def write_weights(
         "mean": student.mean.flatten().tolist(),
         "std": student.std.flatten().tolist(),
     }
-    path.write_bytes(pack(arrays, {"format": "pt", "tutelage": json.dumps(facts)}))
+    metadata = {"format": "pt", "tutelage": json.dumps(facts)}
+    path.write_bytes(pack(weights_of(student.network), metadata))
 
 
 def load_student(path: str | Path) -> Deployed:
@@ -103,10 +105,11 @@ def load_student(path: str | Path) -> Deployed:
         ) from error
     network = build_model(facts["model"], shape, len(names), seed=0)
     try:
-        network.load_state_dict(weights)
+        inner(network).load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(
             f"the weights are not those of a {facts['model']}.", where=str(path),
             fix="Export it again.",
         ) from error  # fmt: skip
+    follow(network, mean, std)
     return Deployed(network, mean, std).eval()
