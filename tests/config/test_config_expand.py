@@ -456,6 +456,33 @@ def test_the_best_of_a_family_is_named(expanded, best, words):
     assert caught.value.where == "claims.secondary.c"
 
 
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        ("kd", None),
+        (["eskd", "kd/small", "kd/early"], None),
+        ("eskd", "a prediction needs at least three different conditions"),
+        (["eskd", "eskd", "kd/early"], "at least three different conditions"),
+        ("kq", "group of conditions 'kq'"),
+        (["eskd", "kd/x", "kd/early"], "condition 'kd/x'"),
+        (["scratch", "kd/early", "eskd"], "a prediction over teachers names scratch"),
+        (
+            ["kd/small", "wider", "eskd"],
+            "predicts over two students: kd/small has plain-4-4, wider",
+        ),
+    ],
+)
+def test_a_prediction_is_over_conditions_with_teachers_and_one_student(expanded, parts, of, words):
+    parts["conditions"]["wider"] = {"extends": "eskd", "student": {"model": "plain-8"}}
+    claims = {"secondary": {"c": {"prediction": {"by": "teacher_nll", "of": of}, "margin": 0.5}}}
+    if words is None:
+        assert "scratch" in expanded(claims=claims).conditions
+        return
+    with pytest.raises(UserError, match=words) as caught:
+        expanded(claims=claims)
+    assert caught.value.where == "claims.secondary.c"
+
+
 def test_what_an_exploratory_claim_names_must_exist_as_well(expanded):
     pair = {"difference": ["kd/earl", "scratch"], "direction": "less", "margin": 0.5}
     with pytest.raises(UserError, match="condition 'kd/earl'") as caught:

@@ -218,6 +218,23 @@ def test_only_a_best_takes_no_margin(parts):
     assert "best takes no direction" in message(put(parts, "claims", best))
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"prediction": {"by": "teacher_eror", "of": "kd"}}, "teacher_error"),
+        ({"prediction": {"by": "teacher_error", "of": ["a", "b"]}}, "at least 3"),
+        ({"prediction": {"by": "teacher_error"}}, "of"),
+        ({"prediction": {"by": "teacher_error", "of": "kd", "better": "best"}}, "less"),
+        ({"margin": None}, "prediction needs a margin"),
+        ({"direction": "less"}, "prediction takes no direction"),
+        ({"metric": "test_nll"}, "a prediction is of the test error, and takes no metric"),
+    ],
+)
+def test_what_a_prediction_must_say(parts, changed, words):
+    right = {"prediction": {"by": "teacher_error", "of": "kd"}, "margin": 1.0}
+    assert words in message(put(parts, "claims", {"primary": {"p": right | changed}}))
+
+
 def test_there_is_one_primary_claim_at_most(parts):
     claims = parts["claims"]["primary"]
     claims["q"] = dict(claims["p"])

@@ -164,13 +164,12 @@ class Claim:
             assert wide.low is not None
             assert wide.high is not None
             return verdicts.equivalence_nulls(low, high, self.margin, (wide.low, wide.high))
-        if config.kind == "non_inferiority":
-            return verdicts.non_inferiority_nulls(
+        if config.kind in ("non_inferiority", "prediction"):
+            nulls = verdicts.non_inferiority_nulls(
                 low, high, self.margin, more_is_worse=self.more_is_worse
             )
-        if isinstance(found, Prediction):
-            by_luck = found.chance is None or found.chance > error
-            return verdicts.Nulls(high < self.margin and not by_luck, low > self.margin)
+            lucky = isinstance(found, Prediction) and found.may_be_luck(error)
+            return replace(nulls, supports=nulls.supports and not lucky)
         assert config.direction is not None  # the schema asks for it
         return verdicts.difference_nulls(low, high, config.direction, self.margin)
 

@@ -73,6 +73,10 @@ class Prediction(Estimate):
     halves: Halves = "students"
     chosen: dict[str, float] = field(default_factory=dict)
 
+    def may_be_luck(self, error: float) -> bool:
+        """Whether choices at random have no more regret with a chance above `error`."""
+        return self.chance is None or self.chance > error
+
     def to_dict(self) -> dict[str, Any]:
         """What a finding keeps of it beside the regret, as plain values."""
         figures = {"correlation": self.correlation, "gain": self.gain, "share": self.share}

@@ -70,10 +70,10 @@ def _order(found: Estimate) -> str:
     if found.effect is None:
         return "no rank correlation, because all tie"
     text = f"rank correlation {found.effect:.2f}"
-    if found.low is None or found.high is None:
-        return text
-    # A t interval does not know that no correlation is beyond 1.
-    return f"{text}, {max(found.low, -1.0):.2f} to {min(found.high, 1.0):.2f}"
+    if found.low is not None and found.high is not None:
+        # A t interval does not know that no correlation is beyond 1.
+        text += f", {max(found.low, -1.0):.2f} to {min(found.high, 1.0):.2f}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _share(found: Prediction) -> str:
