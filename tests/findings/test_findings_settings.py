@@ -43,6 +43,7 @@ def one(results: dict[str, Any], **changes: Any) -> Finding:
         ((0.0, 0.0, 0.0), "refuted", False),
         ((1.0, 1.0, 1.0), "refuted", False),
         ((0.0, 0.0, -1.0), "undecided", False),
+        ((0.3, 0.3, -0.3), "undecided", True),  # below the margin everywhere, and yet not alike
     ],
 )
 def test_a_verdict_needs_every_setting(build, effects, verdict, depends) -> None:

@@ -109,6 +109,9 @@ class ClaimConfig(Strict):
             raise ValueError("account takes two conditions and the metric test_error alone")
         if self.also and (not pair or self.images):
             raise ValueError("also takes a comparison of two conditions, on these test images")
+        named = [tuple(each) for each in [pair, *(self.also or [])] if each]
+        if len(set(named)) < len(named):
+            raise ValueError("also names a pair twice")
         if self.images == "new" and (not pair or self.metric != "test_error"):
             raise ValueError("images: new takes two conditions and the metric test_error")
         return self

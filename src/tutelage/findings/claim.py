@@ -147,6 +147,8 @@ class Claim:
         if isinstance(found, Ranking):
             return found.nulls(error)
         if isinstance(found, Settings):
+            if found.at(self.level_at(error)).signs_differ:
+                return verdicts.Nulls(False, False)
             each = [self.nulls(one, error) for one in found.all]
             return verdicts.Nulls(all(n.supports for n in each), all(n.refutes for n in each))
         at = found.at(self.level_at(error))

@@ -4,7 +4,8 @@ Teachers at different stops differ in softness as well as in what they know, and
 student length may be a loss at another. So a claim can name the same comparison elsewhere, raw and
 entropy-matched, at 1x and at 4x. It is supported only where every one is, and refuted only where
 every one is (an intersection-union test: Berger 1982, Technometrics 24). Each is judged at the
-claim's own level, because all of them must pass: no correction is needed.
+claim's own level, because all of them must pass: no correction is needed. Where the effect turns
+round from one setting to another there is no verdict: it depends on the setting.
 """
 
 from __future__ import annotations
@@ -38,9 +39,15 @@ class Settings(Estimate):
 
     @property
     def signs_differ(self) -> bool:
-        """Whether one interval lies above zero and another below: the effect turns round."""
-        above = any(each.low is not None and each.low > 0.0 for each in self.all)
-        below = any(each.high is not None and each.high < 0.0 for each in self.all)
+        """Whether one interval lies above zero and another below: the effect turns round.
+
+        With k settings each is judged at 1 / (k - 1) of the error, so that a false "depends" is no
+        likelier than with two (Piantadosi & Gail 1993, Stat. Med. 12).
+        """
+        level = 1.0 - (1.0 - self.level) / max(1, len(self.others))
+        seen = [each.at(level) for each in self.all]
+        above = any(each.low is not None and each.low > 0.0 for each in seen)
+        below = any(each.high is not None and each.high < 0.0 for each in seen)
         return above and below
 
     def rows(self) -> list[dict[str, Any]]:
