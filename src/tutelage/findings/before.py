@@ -10,23 +10,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tutelage.config.schema_claims import ClaimConfig
+
 ERROR = 5  # percent of false verdicts of one way
 
 
-def before(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """A sentence on the other ways in which a claim was judged before, empty where there is none.
-
-    `config` is the claim as its study has it, as plain values; the ways are those of the results
-    document's `judged_before`.
-    """
+def before(results: Mapping[str, Any], config: ClaimConfig) -> str:
+    """A sentence on the other ways in which a claim was judged before, as the results document's
+    `judged_before` has them; empty where there is none."""
     study = results["study"]
+    known = study.get("judged_before", [])
+    if not known:
+        return ""
+    form = config.model_dump(mode="json", exclude_none=True)
     names = {
         name
         for claims in study["config"].get("claims", {}).values()
         for name, claim in claims.items()
-        if claim == config
+        if claim == form
     }
-    ways = [way for way in study.get("judged_before", []) if names & set(way["claims"])]
+    ways = [way for way in known if names & set(way["claims"])]
     if not ways:
         return ""
     said = " and ".join(_in_words(way) for way in ways)

@@ -96,7 +96,7 @@ def judge(
         text.append(f"{left} left out, because not all of the runs compared are done.")
     if sample.diverged:
         text.append(_divergence(results, claim, sample, diverged, terms))
-    earlier = before(results, config.model_dump(mode="json", exclude_none=True))
+    earlier = before(results, config)
     if earlier and terms.decides:
         text.append(earlier)
     verdict = claim.verdict(found, terms)
