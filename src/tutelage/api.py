@@ -223,6 +223,7 @@ def run_context(
         needs = missing_tasks(context, thorough=True)
     if not agenda.failures:
         drop_branches(context)
+        context.finish()
     return StudyResult(context, agenda.failures, trained)
 
 

@@ -13,6 +13,8 @@ def test_it_ends_with_a_sentence_on_the_look(call, here) -> None:
     assert last.startswith("larger-is-worse: ")
     assert "look " in last or "still undecided after 3 replicates" in last
     assert "28 runs, 0 of them done before" in said.words
+    assert said.out.count("Report: ") == 1  # of the last look
+    assert "After 2 replicates: larger-is-worse is " in said.out
     results = call("results", "tiny", "--json")
     assert "declared at 2, 3 replicates" in results.out
 
@@ -22,7 +24,8 @@ def test_it_ends_with_a_sentence_on_the_look(call, here) -> None:
     [
         (["--until", "decided"], "needs --max-replicates"),
         (["--until", "dawn", "--max-replicates", "4"], "unknown end 'dawn'"),
-        (["--max-replicates", "4"], "goes with --until decided"),
+        (["--max-replicates", "4"], "--max-replicates goes with --until decided"),
+        (["--looks", "open"], "--looks goes with --until decided"),
         (["--until", "decided", "--max-replicates", "1"], "begins with 2 replicates"),
         (["--until", "decided", "--max-replicates", "4", "--looks", "few"], "no number of looks"),
     ],

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from tutelage import run_until_decided
-from tutelage.api import Study, open_result
+from tutelage.api import Study, StudyResult, open_result
 from tutelage.deciding import studies_until
 from tutelage.errors import UserError
 from tutelage.findings.looks import look_error
@@ -78,6 +80,51 @@ def test_the_looks_stay_with_the_study(tmp_path) -> None:
     kept = open_result("until", tmp_path)
     assert kept.findings == decision.result.findings
     assert kept.context.config.replicates.looks == [3, 6, 9, 12]
+
+
+def test_an_interrupted_search_goes_on_with_the_same_looks_and_figures(tmp_path) -> None:
+    each = study(recipe={"label_smoothing": 1e-3}, margin=0.01)
+    whole = run(each, 6, tmp_path / "whole", looks=3)
+
+    def stop(event) -> None:
+        if (event.kind, event.key) == ("done", "r3/scratch/s0"):  # within the second look
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(each, 6, tmp_path / "cut", looks=3, on_event=stop)
+    kept = open_result("until", tmp_path / "cut").context.config.replicates
+    assert (kept.count, kept.looks) == (4, [3, 4, 6])
+    resumed = run(each, 6, tmp_path / "cut", looks=3)
+    assert resumed.finding == whole.finding
+    assert resumed.look == 3
+    assert run(each, 6, tmp_path / "cut", looks=3).result.trained == 0
+
+
+def test_looks_that_a_study_declares_itself_are_taken() -> None:
+    configs = list(studies_until(study(looks=[3, 4, 9]).config, 9))
+    assert [each.replicates.count for each in configs] == [3, 4, 9]
+    assert all(each.replicates.looks == [3, 4, 9] for each in configs)
+
+
+@pytest.mark.parametrize(
+    ("depends", "failures", "said"),
+    [
+        (True, {}, "longer: depends on the setting, seen at look 1 of 2 after 3 replicates; more"),
+        (False, {"r0/long/s0": "gone"}, "longer: undecided at look 1 of 2, after 3 replicates of"),
+    ],
+)
+def test_more_replicates_are_not_added_where_they_would_not_help(depends, failures, said) -> None:
+    looked = []
+
+    def one(each: Study) -> StudyResult:
+        looked.append(each.config.replicates.count)
+        finding = {"claim": "longer", "verdict": "undecided", "depends": depends}
+        context = SimpleNamespace(config=each.config)
+        return SimpleNamespace(context=context, findings=[finding], failures=failures)
+
+    decision = run_until_decided(study(), 9, looks=2, run=one)
+    assert looked == [3]
+    assert decision.in_words.startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -103,11 +103,12 @@ def run(
         int | None, typer.Option("--max-replicates", help="With --until: the most there may be.")
     ] = None,
     looks: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--looks", help="With --until: how often to look; `open`: at every replicate."
+            "--looks",
+            help="With --until: how often to look [default: 4]; `open`: at every replicate.",
         ),
-    ] = "4",
+    ] = None,
 ) -> None:
     """Train what is missing of a study, then print its results and write its report."""
     from tutelage.cli import run as verb

@@ -16,6 +16,7 @@ from tutelage.api import ENGINES, Study, StudyResult, run_context
 from tutelage.cli.progress import StudyProgress
 from tutelage.deciding import OPEN, run_until_decided
 from tutelage.errors import UserError, unknown
+from tutelage.findings.looks import LOOKS
 from tutelage.reporting.text import print_results
 from tutelage.study.context import Context
 from tutelage.study.cost import is_predictable, predict
@@ -35,7 +36,7 @@ def run_study(
     device: str,
     until: str | None,
     most: int | None,
-    looks: str,
+    looks: str | None,
 ) -> bool:
     """Run, print, report. Returns whether a run failed."""
     console = Console()
@@ -43,23 +44,35 @@ def run_study(
         raise unknown("engine", engine, ENGINES)
     loaded = Study.load(study, scale=scale, overrides=overrides, data=data)
 
-    def run(study: Study) -> StudyResult:
-        return execute(study.prepare(store, device), workers, console)
-
     if until is None:
-        if most is not None:
-            raise UserError("--max-replicates goes with --until decided.")
-        return bool(run(loaded).failures)
+        if most is not None or looks is not None:
+            name = "--looks" if most is None else "--max-replicates"
+            raise UserError(f"{name} goes with --until decided.")
+        return bool(execute(loaded.prepare(store, device), workers, console).failures)
     if until != "decided":
         raise unknown("end", until, ["decided"], where="--until")
     if most is None:
         raise UserError("--until decided needs --max-replicates: when to stop in any case.")
+
+    def run(study: Study) -> StudyResult:
+        result = _train(study.prepare(store, device), workers, console)
+        finding = result.findings[0]
+        count = study.config.replicates.count
+        console.print(
+            f"After {count} replicates: {finding['claim']} is {finding['verdict']}.",
+            highlight=False,
+        )
+        return result
+
     decision = run_until_decided(loaded, most, looks=_looks(looks), run=run)
+    _show(decision.result, console)
     console.print(f"\n{decision.in_words}", highlight=False, soft_wrap=True)
     return bool(decision.result.failures)
 
 
-def _looks(text: str) -> int | Literal["open"]:
+def _looks(text: str | None) -> int | Literal["open"]:
+    if text is None:
+        return LOOKS
     if text == OPEN:
         return OPEN
     if not text.isdecimal():
@@ -70,6 +83,12 @@ def _looks(text: str) -> int | Literal["open"]:
 
 def execute(context: Context, workers: int | None, console: Console) -> StudyResult:
     """Run what is missing of a prepared study with progress, print its results, and report."""
+    result = _train(context, workers, console)
+    _show(result, console)
+    return result
+
+
+def _train(context: Context, workers: int | None, console: Console) -> StudyResult:
     missing = missing_tasks(context, thorough=True)
     runs = sum(key in context.plan.nodes for key in missing)
     console.print(
@@ -84,13 +103,16 @@ def execute(context: Context, workers: int | None, console: Console) -> StudyRes
             costs.tell_once_known()
             progress(event)
 
-        result = run_context(context, workers, on_event=note, needs=missing)
+        return run_context(context, workers, on_event=note, needs=missing)
+
+
+def _show(result: StudyResult, console: Console) -> None:
+    """Print the results and what failed, and write the report."""
     print_results(result.document, console)
     page = result.report()[0]
     console.print(f"\nReport: {page}", highlight=False, soft_wrap=True)
     for key, message in result.failures.items():
         console.print(f"failed: {key}: {message}", style="red", markup=False, soft_wrap=True)
-    return result
 
 
 def _epochs(context: Context, tasks: Iterable[str]) -> dict[str, float]:

@@ -71,6 +71,11 @@ class Claim:
         return self.level_at(errors.get(verdict, max(terms.support, terms.refute)))
 
     @property
+    def comparisons(self) -> int:
+        """Among how many t tests an error is divided (Bonferroni)."""
+        return max(len(self.conditions) - 1, 1) if self.config.best else 1
+
+    @property
     def margin(self) -> float:
         """Its margin, 0 for a kind that takes none."""
         return self.config.margin or 0.0

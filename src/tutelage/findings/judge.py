@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from tutelage.config.schema import ClaimConfig, ClaimsConfig
+from tutelage.findings.before import before
 from tutelage.findings.best import Ranking
 from tutelage.findings.change import would_change
 from tutelage.findings.claim import Claim, resolve
@@ -64,11 +65,11 @@ def _terms(
     claims, look = [resolve(results, config) for config in configs], look_of(results)
     if rank != "secondary" or len(claims) < 2:
         decides = rank != "exploratory"
-        return [look.careful(alone(claim.error, decides=decides)) for claim in claims]
+        return [look.careful(alone(c.error, decides=decides), c.comparisons) for c in claims]
     measured = [(claim, claim.measure(results, diverged, claim.error)[1]) for claim in claims]
 
     def rejects(claim: Claim, found: Estimate, error: float, side: str) -> bool:
-        return getattr(claim.nulls(found, look.error(error)), side)
+        return getattr(claim.nulls(found, look.error(error, claim.comparisons)), side)
 
     terms = together(
         *(
@@ -76,7 +77,7 @@ def _terms(
             for side in ("supports", "refutes")
         )
     )
-    return [look.careful(each) for each in terms]
+    return [look.careful(t, c.comparisons) for t, c in zip(terms, claims, strict=True)]
 
 
 def judge(
@@ -88,7 +89,8 @@ def judge(
     """One claim on the rows of `results`, with its sentence in words: on those `terms`, or as one
     that is judged alone. Raises as `find` does."""
     claim = resolve(results, config)
-    terms = look_of(results).careful(alone(claim.error)) if terms is None else terms
+    if terms is None:
+        terms = look_of(results).careful(alone(claim.error), claim.comparisons)
     sample, found, needed = _measure(results, claim, diverged, terms)
     text = [sentence(claim, sample, found, needed, terms)]
     if sample.missing:
@@ -96,6 +98,9 @@ def judge(
         text.append(f"{left} left out, because not all of the runs compared are done.")
     if sample.diverged:
         text.append(_divergence(results, claim, sample, diverged, terms))
+    earlier = before(results, config)
+    if earlier and terms.decides:
+        text.append(earlier)
     verdict = claim.verdict(found, terms)
     return Judged(claim, sample, found, verdict, needed, " ".join(text), terms)
 

@@ -46,15 +46,24 @@ class Look:
     n: int
     looks: Looks | None
 
-    def error(self, error: float) -> float:
-        """The chance of error at this look that keeps that of all looks at `error`."""
-        return error if self.looks is None else look_error(error, self.n, self.looks)
+    def error(self, error: float, comparisons: int = 1) -> float:
+        """The chance of error at this look that keeps that of all looks at `error`.
 
-    def careful(self, terms: Terms) -> Terms:
+        Where the error is divided among several comparisons, it is the part of each that is spent
+        over the looks: a part of what a look may spend of the whole is more than that.
+        """
+        if self.looks is None:
+            return error
+        return comparisons * look_error(error / comparisons, self.n, self.looks)
+
+    def careful(self, terms: Terms, comparisons: int = 1) -> Terms:
         """The terms of a single look, as they are at this one."""
         if self.looks is None:
             return terms
-        errors = {name: self.error(getattr(terms, name)) for name in ("shown", "support", "refute")}
+        errors = {
+            name: self.error(getattr(terms, name), comparisons)
+            for name in ("shown", "support", "refute")
+        }
         return replace(terms, **errors, planned=terms.support)
 
     @property

@@ -43,6 +43,7 @@ from tutelage.study.plan import Node, Plan, make_plan, teacher_key, world_seeds
 from tutelage.study.references import Mean, Network, Parts, Resolved, Scaled, Stages
 
 MANIFEST_SCHEMA = 2
+_KEPT = ("created", "versions", "machine", "finished")  # of a study that is run again
 _NO_IDENTITY = ("path", "source", "class_names")  # what of `data` says nothing of its pixels
 
 
@@ -98,9 +99,17 @@ class Context:
                     store.put_arrays(identity.weights)
             path = store.folder("studies") / f"{manifest['id']}.json"
             if (earlier := _read_manifest(path)) is not None:  # its beginning stays known
-                manifest |= {key: earlier[key] for key in ("created", "versions", "machine")}
+                manifest |= {key: earlier[key] for key in _KEPT if key in earlier}
             atomic_write(path, _sealed(manifest))
         return cls(store, manifest)
+
+    def finish(self) -> None:
+        """Writes down that all of it was there once, so that it could be judged, and when."""
+        if "finished" in self.manifest:
+            return
+        self.manifest = {**self.manifest, "finished": _now()}
+        path = self.store.folder("studies") / f"{self.id}.json"
+        atomic_write(path, _sealed(self.manifest))
 
     @classmethod
     def open(cls, store: Store, study: str) -> Context:
@@ -256,7 +265,11 @@ def list_manifests(store: Store) -> list[dict[str, Any]]:
     return sorted((m for m in read if m is not None), key=lambda manifest: manifest["started"])
 
 
-def _sealed(manifest: dict[str, Any]) -> bytes:
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def _sealed(manifest: Mapping[str, Any]) -> bytes:
     """A manifest as it is stored, with its checksum."""
     seal = {"schema": MANIFEST_SCHEMA, "sha256": digest(manifest)}
     return json.dumps(seal | {"manifest": manifest}, indent=1).encode()
@@ -309,7 +322,7 @@ def _manifest(
     """`fingerprints` are those of each replicate: for training, and of all splits; `models` the
     texts that identify networks, by those of the study, where both differ."""
     form = config.model_dump(mode="json", exclude_none=True)
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+    now = _now()
     # The same pixels are the same data, in whatever format they came.
     data = {key: value for key, value in form["data"].items() if key not in _NO_IDENTITY}
     identity = form | {"data": data}

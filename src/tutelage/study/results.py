@@ -9,6 +9,7 @@ from tutelage.config.design import ScaledRef, Teacher, stages_of, states_heard
 from tutelage.config.expand import is_searched
 from tutelage.study.accounts import teacher_cost, training_cost
 from tutelage.study.context import Context, Diverged
+from tutelage.study.earlier import judged_before
 from tutelage.study.images import image_tables
 from tutelage.study.plan import Node
 from tutelage.study.references import Network, Resolved, Scaled
@@ -52,6 +53,7 @@ def _study(context: Context) -> dict[str, Any]:
         "data": data,
         "device": manifest["device"],
         "created": manifest["created"],
+        "judged_before": judged_before(context),
         "versions": manifest["versions"],
         "machine": manifest["machine"],
     }
