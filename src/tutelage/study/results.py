@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Any
 
 from tutelage.config.design import ScaledRef, Teacher, stages_of, states_heard
-from tutelage.config.expand import is_searched
 from tutelage.study.accounts import teacher_cost, training_cost
 from tutelage.study.context import Context, Diverged
 from tutelage.study.images import image_tables
@@ -66,7 +65,7 @@ def _conditions(context: Context) -> list[dict[str, Any]]:
             "loss": training.loss_text,
             "epochs": training.recipe.epochs,
             "precision": training.recipe.precision,
-            "searched": is_searched(context.config, training),
+            "searched": training.searched,
             "compute": {
                 "own": training_cost(context, training),
                 "teacher": teacher_cost(context, training.teacher) if training.teacher else 0.0,
