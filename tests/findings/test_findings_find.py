@@ -79,7 +79,7 @@ def test_a_finding_is_plain_json_and_the_primary_claim_comes_first(build) -> Non
     assert list(again) == [
         "claim", "rank", "kind", "metric", "verdict", "effect", "low", "high", "unit", "margin",
         "n", "method", "level", "seeds_needed", "sentence", "step_level",
-        "would_change", "among", "settings", "depends",
+        "would_change", "among", "settings", "depends", "prediction",
     ]  # fmt: skip
 
 

@@ -79,6 +79,7 @@ def finding(claim: str, **changed: Any) -> dict[str, Any]:
         "step_level": 0.95,
         "would_change": "an interval that reaches zero; its nearer end is 0.4 points away",
         "among": None,
+        "prediction": None,
     }
     return found | changed
 

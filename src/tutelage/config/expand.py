@@ -157,6 +157,8 @@ def _check_claims(study: StudyConfig, expanded: Expanded) -> None:
                         f"a {claim.kind} over teachers names {condition}, which has none.",
                         where=where,
                     )
+            if claim.prediction is not None:
+                _check_same_student(named, conditions, where)
             check_precision(named, expanded, where)
 
 
@@ -183,6 +185,8 @@ def _named_in(
 ) -> list[str]:
     if claim.best is not None:
         return _family_in(claim.best.of, conditions, "a best of a family", where)
+    if claim.prediction is not None:
+        return _family_in(claim.prediction.of, conditions, "a prediction", where)
     if claim.trend is None:
         return claim.difference or claim.non_inferiority or claim.equivalence or []
     if isinstance(claim.trend.within, list):
@@ -200,7 +204,21 @@ def _named_in(
 
 def _over_teachers(claim: ClaimConfig) -> bool:
     """Whether the claim orders its conditions by what their teachers are."""
-    return bool(claim.trend) or (claim.best is not None and claim.best.over != "listed")
+    by_teachers = claim.trend or claim.prediction
+    return bool(by_teachers) or (claim.best is not None and claim.best.over != "listed")
+
+
+def _check_same_student(names: list[str], conditions: dict[str, Training], where: str) -> None:
+    """What is predicted is which teacher is best for one student, compared with its control."""
+    first = names[0]
+    for name in names:
+        if conditions[name].model != conditions[first].model:
+            raise UserError(
+                f"predicts over two students: {first} has {conditions[first].model}, "
+                f"{name} has {conditions[name].model}.",
+                where=where,
+                fix="Make a prediction of each student.",
+            )
 
 
 def _family_in(

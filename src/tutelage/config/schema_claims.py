@@ -30,8 +30,26 @@ class BestConfig(Strict):
     over: Literal["listed", "teacher_parameters", "teacher_error"] = "listed"
 
 
+Selector = Literal[
+    "teacher_error", "teacher_nll", "teacher_ece", "teacher_entropy", "teacher_entropy_t4",
+    "teacher_variance", "teacher_variance_t4", "teacher_parameters",
+]  # fmt: skip
+
+
+class PredictionConfig(Strict):
+    """Whether what is known of the teachers before students are trained finds the best student."""
+
+    by: Selector = Field(description="a figure of the teachers, on validation data")
+    of: Name | Annotated[list[str], Field(min_length=3)] = Field(
+        description="conditions, or one group of them"
+    )
+    better: Literal["less", "more"] | None = Field(
+        default=None, description="which end of the figure is chosen, where not the usual one"
+    )
+
+
 Rank = Literal["primary", "secondary", "exploratory"]
-CLAIM_KINDS = ("difference", "non_inferiority", "equivalence", "trend", "best")
+CLAIM_KINDS = ("difference", "non_inferiority", "equivalence", "trend", "best", "prediction")
 
 
 class ClaimConfig(Strict):
@@ -42,6 +60,9 @@ class ClaimConfig(Strict):
     equivalence: Pair | None = Field(default=None, description="[a, b]: |a - b| < margin")
     trend: TrendConfig | None = None
     best: BestConfig | None = None
+    prediction: PredictionConfig | None = Field(
+        default=None, description="the regret of choosing by it is below margin"
+    )
     also: Annotated[list[Pair], Field(min_length=1)] | None = Field(
         default=None,
         description="the same comparison in other settings (entropy-matched, four times as long): "
@@ -77,6 +98,8 @@ class ClaimConfig(Strict):
             raise ValueError(f"{self.kind} takes no direction")
         if self.trend and self.metric != "test_error":
             raise ValueError("a trend names its metric as trend.of")
+        if self.prediction and self.metric != "test_error":
+            raise ValueError("a prediction is of the test error, and takes no metric")
         pair = self.difference or self.non_inferiority or self.equivalence
         for each in [*([pair] if pair else []), *(self.also or [])]:
             if each[0] == each[1]:

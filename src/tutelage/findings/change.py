@@ -18,7 +18,7 @@ from tutelage.findings.wording import amount, counted, decimals
 
 _MOST_DECIMALS = 6
 _TWO_SIDED = ("equivalence",)
-_NO_EFFECT = ("non_inferiority", "equivalence")  # supported where there is no difference
+_NO_EFFECT = ("non_inferiority", "equivalence", "prediction")  # supported without a difference
 
 
 def would_change(claim: Claim, found: Estimate, terms: Terms, needed: int | None) -> str:
@@ -82,7 +82,8 @@ def _replicates(claim: Claim, found: Estimate, terms: Terms, needed: int) -> str
     error = terms.support if terms.planned is None else terms.planned
     powerful = replicates_for_power(claim.margin, bound, error, wanted)
     if claim.config.kind in _NO_EFFECT:
-        case = "if there is no difference"
+        regret = claim.config.kind == "prediction"
+        case = "if there is no regret" if regret else "if there is no difference"
     else:
         case = f"if the effect is {margin}"
     chance = f"{counted(powerful, 'gives', 'give')} an 80 % chance of support {case}"
@@ -101,6 +102,8 @@ def _border(claim: Claim, at: Estimate, verdict: Verdict) -> str:
     margin = amount(f"{claim.margin:g}", unit)
     if config.kind == "equivalence":
         name, marks = f"±{margin}", (-claim.margin, claim.margin)
+    elif config.kind == "prediction":
+        name, marks = f"a regret of {margin}", (claim.margin,)
     elif config.kind == "non_inferiority":
         name = f"{margin} worse"
         marks = (claim.margin if claim.more_is_worse else -claim.margin,)

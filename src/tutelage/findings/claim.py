@@ -27,6 +27,8 @@ from tutelage.findings.pairing import (
     slopes,
     teachers_vary,
 )
+from tutelage.findings.prediction import Prediction, predict
+from tutelage.findings.selectors import CHOSEN_HERE
 from tutelage.findings.settings import Settings, with_settings
 
 FEW = 6  # replicates below which a finding speaks of the study's own teachers only
@@ -86,7 +88,8 @@ class Claim:
 
     def scope(self, n: int) -> str:
         """How a sentence begins that n replicates allow to speak of these teachers alone."""
-        return "" if n >= FEW and self.teachers_vary else "For these teachers, "
+        here = self.config.prediction is not None and self.config.prediction.by in CHOSEN_HERE
+        return "" if n >= FEW and self.teachers_vary and not here else "For these teachers, "
 
     def measure(
         self, results: Results, diverged: Diverged, error: float
@@ -98,6 +101,8 @@ class Claim:
             places = order(results, self.conditions, self.config.best.over)
             values, worse = list(means.values.values()), self.more_is_worse
             return means, rank(self.conditions, places, values, level, more_is_worse=worse)
+        if self.config.prediction is not None:
+            return predict(results, self.config.prediction, self.conditions, diverged, level)
         sample = self.sample(results, diverged)
         found = estimate(list(sample.values.values()), level)
         if self.config.also:
@@ -144,10 +149,16 @@ class Claim:
         if isinstance(found, Settings):
             each = [self.nulls(one, error) for one in found.all]
             return verdicts.Nulls(all(n.supports for n in each), all(n.refutes for n in each))
-        at, config = found.at(self.level_at(error)), self.config
-        low, high = at.low, at.high
-        if low is None or high is None:
+        at = found.at(self.level_at(error))
+        if at.low is None or at.high is None:
             return verdicts.Nulls(False, False)
+        return self._nulls_between(found, at.low, at.high, error)
+
+    def _nulls_between(
+        self, found: Estimate, low: float, high: float, error: float
+    ) -> verdicts.Nulls:
+        """The same, of an interval from low to high."""
+        config = self.config
         if config.kind == "equivalence":
             wide = found.at(1.0 - error)
             assert wide.low is not None
@@ -157,6 +168,9 @@ class Claim:
             return verdicts.non_inferiority_nulls(
                 low, high, self.margin, more_is_worse=self.more_is_worse
             )
+        if isinstance(found, Prediction):
+            by_luck = found.chance is None or found.chance > error
+            return verdicts.Nulls(high < self.margin and not by_luck, low > self.margin)
         assert config.direction is not None  # the schema asks for it
         return verdicts.difference_nulls(low, high, config.direction, self.margin)
 
@@ -177,6 +191,9 @@ def resolve(results: Results, config: ClaimConfig) -> Claim:
     elif config.best is not None:
         metric = config.metric
         conditions = ordered(results, config.best.of, config.best.over)
+    elif config.prediction is not None:
+        metric = config.metric
+        conditions = ordered(results, config.prediction.of, "listed")
     else:
         metric = config.metric
         conditions = config.difference or config.non_inferiority or config.equivalence or []

@@ -27,6 +27,8 @@ class Finding:
     confidence set of the best of a family; `margin` is None for a kind that takes none. `settings`
     are the same comparison elsewhere, {"conditions", "effect", "low", "high", "n"} each, of a claim
     that names some, and `depends` says that their signs differ.
+    `prediction` is what a prediction found beside the regret, which is its effect: rank
+    correlation, the oracle's gain over scratch, the regret's share of it, and the choices.
     """
 
     claim: str
@@ -49,6 +51,7 @@ class Finding:
     among: list[str] | None = None
     settings: list[dict[str, Any]] | None = None
     depends: bool = False
+    prediction: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as it stands in the results document."""

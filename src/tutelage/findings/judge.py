@@ -18,9 +18,11 @@ from tutelage.findings.looks import look_of
 from tutelage.findings.multiplicity import Terms, alone, together
 from tutelage.findings.pairing import Diverged, Results, Sample, chance_error
 from tutelage.findings.power import upper_spread
+from tutelage.findings.prediction import Prediction
 from tutelage.findings.settings import Settings
 from tutelage.findings.statement import sentence
 from tutelage.findings.wording import counted, percent
+from tutelage.findings.wording_prediction import prediction_method
 
 _OVER = {"teacher_parameters": "log2 of teacher parameters", "teacher_error": "teacher test error"}
 
@@ -134,6 +136,7 @@ def _finding(
         among=found.among(judged.terms.shown) if isinstance(found, Ranking) and found.n else None,
         settings=found.rows() if isinstance(found, Settings) else None,
         depends=isinstance(found, Settings) and found.signs_differ,
+        prediction=found.to_dict() if isinstance(found, Prediction) and found.n else None,
     )
 
 
@@ -171,6 +174,8 @@ def _method(results: Results, judged: Judged, diverged: Diverged) -> str:
         text += "with the best by one-sided t tests on differences paired on student seeds, "
         text += f"Bonferroni over {max(len(claim.conditions) - 1, 1)})"
         return text + _footnotes(results, judged, diverged)
+    if isinstance(judged.found, Prediction):
+        return prediction_method(claim, judged.found) + _footnotes(results, judged, diverged)
     text = f"{percent(judged.found.level)} % t interval"
     if claim.config.kind == "equivalence":
         error = 100.0 * judged.terms.shown

@@ -13,6 +13,7 @@ Results = Mapping[str, Any]
 Diverged = Literal["chance", "dropped"]
 Over = Literal["teacher_parameters", "teacher_error"]
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Sample(Generic[T]):
     replicates: int
     missing: int
     diverged: int
+
+    def mapped(self, change: Callable[[T], U]) -> Sample[U]:
+        """The same with each replicate's value changed."""
+        values = {replicate: change(value) for replicate, value in self.values.items()}
+        return Sample(values, self.replicates, self.missing, self.diverged)
 
     def reduced(self, reduce: Callable[[int, T], float | None]) -> Sample[float]:
         """One number for each replicate; a replicate for which `reduce` has none is left out."""
@@ -59,6 +65,16 @@ def replicate_means(
     has no value for the metric, it is dropped. Failed and pending runs, and runs without the
     metric, are missing. Raises ValueError when two rows are the same run.
     """
+    return seed_tables(results, metric, conditions, diverged).mapped(
+        lambda table: table.mean(axis=0)
+    )
+
+
+def seed_tables(
+    results: Results, metric: str, conditions: Sequence[str], diverged: Diverged = "chance"
+) -> Sample[np.ndarray]:
+    """What `replicate_means` averages: for every replicate the values [seeds, conditions], in the
+    order of the seeds that every one of the conditions has."""
     filled = chance_error(metric, results["study"]["data"]["classes"])
     filled = filled if diverged == "chance" else None
     cells: dict[tuple[int, int], dict[str, float | None]] = {}
@@ -83,8 +99,8 @@ def replicate_means(
             columns.setdefault(place[0], []).append(column)
         else:
             missing += place not in lost
-    means = {replicate: np.mean(column, axis=0) for replicate, column in columns.items()}
-    return Sample(means, len({replicate for replicate, _ in cells}), missing, len(lost))
+    tables = {replicate: np.array(column) for replicate, column in columns.items()}
+    return Sample(tables, len({replicate for replicate, _ in cells}), missing, len(lost))
 
 
 def differences(

@@ -11,6 +11,7 @@ from tutelage.findings.finding import Verdict
 from tutelage.findings.intervals import Estimate
 from tutelage.findings.multiplicity import Terms, alone
 from tutelage.findings.pairing import Sample
+from tutelage.findings.prediction import Prediction
 from tutelage.findings.settings import DEPENDS, Settings
 from tutelage.findings.wording import (
     amount,
@@ -22,6 +23,7 @@ from tutelage.findings.wording import (
     slope_text,
 )
 from tutelage.findings.wording_best import ranked
+from tutelage.findings.wording_prediction import below, predicted
 
 _PER = {
     "teacher_parameters": "doubling of the teacher's parameters",
@@ -39,6 +41,9 @@ _REASONS: dict[tuple[str, Verdict], str] = {
     ("non_inferiority", "supported"): "worse by {margin} or more is excluded",
     ("non_inferiority", "refuted"): "it is worse by more than {margin}",
     ("non_inferiority", "undecided"): "whether it is worse by {margin} or more is open",
+    ("prediction", "supported"): "a regret of {margin} or more is excluded",
+    ("prediction", "refuted"): "the regret is more than {margin}",
+    ("prediction", "undecided"): "whether the regret is {margin} or more is open",
     ("best", "supported"): "neither end is among them",
     ("best", "refuted"): "nothing inside is among them",
     ("equivalence", "supported"): "a difference of {margin} or more is excluded",
@@ -67,8 +72,12 @@ def sentence(
         return f"{_unmeasured(claim)}: {word}."
     margin = amount(f"{claim.margin:g}", unit_of(claim.metric))
     reason = _REASONS.get((claim.config.kind, verdict), "")
+    if isinstance(found, Prediction) and verdict == "undecided" and below(found, claim.margin):
+        reason = "a regret of {margin} or more is excluded, but it may be luck"
     if isinstance(found, Ranking):
         text = ranked(claim, sample, found, terms.shown)
+    elif isinstance(found, Prediction):
+        text = predicted(claim, sample, found)
     else:
         text = _measured(claim, sample, found)
     if isinstance(found, Settings):
@@ -114,6 +123,9 @@ def elsewhere(claim: Claim, found: Settings) -> str:
 def _unmeasured(claim: Claim) -> str:
     if claim.config.best is not None:
         return f"No replicate has all of {', '.join(claim.conditions)} with the same student seed"
+    if claim.config.prediction is not None:
+        names = ", ".join(claim.conditions)
+        return f"No replicate has students of all of {names} in two halves, and their teachers"
     if claim.config.trend is None:
         first, second = claim.conditions
         return f"No replicate has both {first} and {second} with the same student seed"

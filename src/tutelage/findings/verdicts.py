@@ -21,6 +21,7 @@ ERRORS = {
     "equivalence": 0.05,
     "trend": 0.025,
     "best": 0.05,
+    "prediction": 0.025,
 }
 
 

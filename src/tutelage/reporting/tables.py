@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -78,12 +79,18 @@ def runs_csv(results: Row) -> str:
 
 
 def findings_csv(results: Row) -> str:
-    """One line a finding, with all its fields."""
+    """One line a finding, with all its fields; what has parts of its own as JSON."""
     rows = [
-        {k: "; ".join(v) if isinstance(v, list) else v for k, v in finding.items()}
+        {name: _in_one_cell(value) for name, value in finding.items()}
         for finding in results.get("findings") or ()
     ]
     return _csv(rows, [field.name for field in fields(Finding)])
+
+
+def _in_one_cell(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return "; ".join(value)
+    return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def classes_csv(results: Row) -> str:

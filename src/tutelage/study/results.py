@@ -11,6 +11,7 @@ from tutelage.study.context import Context, Diverged
 from tutelage.study.images import image_tables
 from tutelage.study.plan import Node
 from tutelage.study.references import Network, Resolved, Scaled
+from tutelage.study.softness import softness_of
 
 SCHEMA = 1
 
@@ -131,7 +132,8 @@ def _reference_row(
         record = context.evaluation(resolved.model, resolved.weights, replicate)
     else:
         record = context.store.get("reference", context.figures_id(resolved, replicate))
-    return row | (_by_split(record.result["metrics"]) if record else {})
+    row |= _by_split(record.result["metrics"]) if record else {}
+    return row | (softness_of(context, resolved, replicate) if record else {})
 
 
 def _by_split(figures: dict[str, dict[str, float]]) -> dict[str, float]:
