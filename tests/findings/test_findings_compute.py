@@ -9,7 +9,8 @@ import pytest
 
 from tutelage.config.schema import ClaimConfig, ClaimsConfig
 from tutelage.findings import equal_compute, find
-from tutelage.findings.compute import budget, plain, within
+from tutelage.findings.budgets import budget, budgets, plain
+from tutelage.findings.compute import within
 from tutelage.findings.match import match
 from tutelage.findings.planning import outlooks
 
@@ -88,6 +89,20 @@ def test_a_multiple_is_of_the_plain_training_however_short_the_search(build) -> 
         {"primary": {"c": CLAIM | {"account": "free"}}}))  # fmt: skip
     assert (found.verdict, found.n) == ("undecided", 0)
     assert "no cell of tuned costs as little" in found.method
+
+
+def test_a_plan_says_what_budgets_come_to_and_where_a_search_falls_short(build) -> None:
+    results = study(build, drawn(np.random.default_rng(10), 2), {})
+    outline = {"conditions": results["conditions"], "study": results["study"]}
+    (row,) = budgets(outline)
+    assert [row[key] for key in ("free", "shared", "full", "longest")] == [1.5, 3.5, 5.5, 4.0]
+    assert row["text"] == (
+        "kd/t costs 1.5x with the teacher for free, 3.5x with the teacher shared by 2 students, "
+        "5.5x with the teacher fully charged; tuned goes to 4.0x, which falls short of it (full): "
+        "add longer lengths."
+    )
+    results["conditions"][0]["compute"]["teacher"] = 3.0
+    assert budgets(outline)[0]["text"].endswith("; tuned goes to 4.0x.")
 
 
 def test_weights_from_outside_have_one_account(build) -> None:

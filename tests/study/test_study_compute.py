@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+import yaml
+from typer.testing import CliRunner
 
 from tutelage.api import Study, StudyResult
+from tutelage.cli.app import app
 from tutelage.config.expand import expand
 from tutelage.errors import UserError
 
@@ -121,6 +126,19 @@ def test_the_report_says_what_each_account_comes_to(result) -> None:
     page = result.report()[0]
     assert "Equal compute" in page.read_text()
     assert "## Equal compute" in page.with_suffix(".md").read_text()
+
+
+def test_a_plan_says_what_the_budgets_come_to(tmp_path) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(yaml.safe_dump(PARTS))
+    arguments = ["plan", str(study), "--store", str(tmp_path / "store"), "--device", "cpu"]
+    said = CliRunner().invoke(app, arguments).output
+    assert "1x is one plain training of the student" in said
+    assert "tuned goes to 2.0x, which falls short" in " ".join(said.split())
+    told = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)["equal_compute"]
+    assert [(row["condition"], row["longest"]) for row in told] == [("kd/big", 2), ("kd/cut", 2)]
+    assert told[0]["full"] - told[0]["free"] == pytest.approx(4 * (told[1]["full"]
+                                                                   - told[1]["free"]))  # fmt: skip
 
 
 @pytest.mark.parametrize(

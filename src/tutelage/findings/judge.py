@@ -184,7 +184,8 @@ def _method(results: Results, judged: Judged, diverged: Diverged) -> str:
         text += " over replicate means of differences paired on student seeds"
         text += _on_images(results, judged)
         if claim.config.account:
-            text += f", against {rival(results, *claim.conditions, claim.config.account)}"
+            first, second = claim.conditions
+            text += f", against {rival(results, first, second, claim.config.account)}"
         if claim.config.also:
             text += f", in each of {len(claim.config.also) + 1} settings (intersection-union test)"
     else:

@@ -23,15 +23,18 @@ def collect(context: Context, failures: dict[str, str] | None = None) -> dict[st
     """
     costs = context.manifest["costs"]
     return {
-        "schema": SCHEMA,
-        "study": _study(context),
-        "conditions": _conditions(context),
+        **outline(context),
         "teachers": [_teacher(context, teacher, costs) for teacher in
                      context.expanded.teachers.values()],
         "runs": [_run(context, node, costs, failures or {}) for node in
                  context.plan.nodes.values()],
         "images": image_tables(context),
     }  # fmt: skip
+
+
+def outline(context: Context) -> dict[str, Any]:
+    """What of the results document is known before anything is trained."""
+    return {"schema": SCHEMA, "study": _study(context), "conditions": _conditions(context)}
 
 
 def _study(context: Context) -> dict[str, Any]:
