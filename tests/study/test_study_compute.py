@@ -12,10 +12,12 @@ from tutelage.api import Study, StudyResult
 from tutelage.cli.app import app
 from tutelage.config.expand import expand
 from tutelage.errors import UserError
+from tutelage.study.results import outline
 
 PARTS = {
     "name": "compute",
-    "data": {"source": "digits", "train": 100, "validation": 100, "test": 100},
+    "data": {"source": "digits", "train": 100, "validation": 100, "test": 100,
+             "views": "shift-1"},
     "recipe": {"epochs": 4, "batch_size": 25, "schedule": {"steps": [0.5]},
                "optimizer": {"sgd": {"lr": 0.1}}},
     "student": {"model": "plain-4"},
@@ -110,6 +112,31 @@ def test_what_conditions_spend_by_hand(tmp_path) -> None:
     # Each of four networks sees three quarters of the images, and speaks of the last.
     assert spent["kd/parts"]["own"] == 3 * student * 4 + 4 * teacher
     assert spent["kd/parts"]["teacher"] == pytest.approx(4 * 0.75 * whole)
+
+
+@pytest.mark.parametrize(
+    ("data", "recipe", "loss", "passes"),
+    [
+        ({"views": "none"}, {}, "kd", 1),
+        ({"views": "flip"}, {}, "kd", 2),
+        ({"views": "shift-1"}, {}, "kd", 4),  # 9 views, of which 4 epochs see no more than 4
+        ({"views": "flip"}, {"mixup": 0.2}, "kd", 4),
+        ({"views": "flip"}, {}, "fitnets", 4),
+    ],
+)
+def test_logits_that_can_be_kept_are_asked_for_once_a_view(
+    data, recipe, loss, passes, tmp_path
+) -> None:
+    study = with_(
+        data=PARTS["data"] | data,
+        recipe=PARTS["recipe"] | recipe,
+        conditions={"taught": {"teacher": "big", "loss": {loss: {}}}},
+        claims={},
+    )
+    context = study.prepare(tmp_path, device="cpu")
+    spent = {row["name"]: row["compute"]["own"] for row in outline(context)["conditions"]}
+    asked = spent["taught"] - spent["scratch"]
+    assert asked == passes * 100 * context.manifest["costs"]["plain-8"]["macs"]
 
 
 def test_the_first_cell_is_the_control_itself_and_is_trained_once(result) -> None:

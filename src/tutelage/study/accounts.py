@@ -2,13 +2,17 @@
 
 An image's forward pass costs the network's multiply-adds, and a step of training three times that:
 forward, to the inputs, to the weights (Kaplan et al. 2020, arXiv 2001.08361). A teacher's forward
-pass is counted once for every image of every epoch that hears it, as if nothing were kept. Weights
-that came from outside are counted as nothing: what they took is not known here.
+passes are counted as the fewest that one student alone asks for: where images have few views and
+logits can be kept, one for each view of each image, otherwise one for each image of each epoch that
+hears it. Weights that came from outside are counted as nothing: what they took is not known here.
 """
 
 from __future__ import annotations
 
+import math
+
 from tutelage.config.design import Training, states_in
+from tutelage.data.view_names import views_of
 from tutelage.study.context import Context
 
 _STEP = 3.0  # forward passes that a step of training is worth
@@ -25,8 +29,17 @@ def training_cost(context: Context, training: Training) -> float:
             heard = trainings[state.training]
             # Of cross-fitted networks each speaks of the one part that it has not seen.
             share = 1.0 if heard.part is None else 1.0 / heard.part[1]
-            total += costs[heard.model]["macs"] * images * epochs * share
+            passes = min(epochs, _most_passes(context, training))
+            total += costs[heard.model]["macs"] * images * passes * share
     return float(total)
+
+
+def _most_passes(context: Context, training: Training) -> float:
+    """How often a network that teaches has to see the images at most: once a view, unless they are
+    mixed or without number, or features are heard, which are too many to keep."""
+    recipe, views = training.recipe, views_of(context.config.data.views_text)
+    kept = views is not None and not (recipe.mixup or recipe.cutmix or training.features)
+    return views if views is not None and kept else math.inf
 
 
 def teacher_cost(context: Context, teacher: str) -> float:
