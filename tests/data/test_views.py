@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tutelage.data import parse_views
+from tutelage.data.view_names import views_of
 from tutelage.errors import UserError
 
 torch.set_num_threads(1)
@@ -133,3 +134,12 @@ def test_a_gpu_makes_the_same_views(name):
     ids = torch.from_numpy(views.draw(np.random.default_rng(0), 64))
     made = views.apply(images.cuda(), ids.cuda())
     assert torch.equal(made.cpu(), views.apply(images, ids))
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("none", 1), ("flip", 2), ("shift-1", 9), ("crop-4", 81), ("crop-4-flip", 162),
+     ("shift-0", None), ("flip-shift-1", None), ('torchvision:["RandomInvert"]', None)],
+)  # fmt: skip
+def test_views_are_counted_by_their_name_alone(name, count) -> None:
+    assert views_of(name) == count

@@ -23,6 +23,7 @@ from tutelage.config.schema import StudyConfig
 from tutelage.config.schema_losses import FEATURE_METHODS, METHODS, LossConfig
 from tutelage.data.sources import SOURCES
 from tutelage.errors import UserError, unknown
+from tutelage.findings.budgets import budgets
 from tutelage.findings.wording_planning import outlook_sentence
 from tutelage.models.catalog import FAMILIES, FOREIGN
 from tutelage.store import Store
@@ -45,12 +46,14 @@ def show_plan(
     """Print the plan of a study."""
     from tutelage.reporting.words import magnitude
     from tutelage.study.cost import predict
+    from tutelage.study.results import outline
 
     loaded = Study.load(study, scale=scale, overrides=overrides, data=data)
     context = loaded.prepare(store, device, keep=False)
     plan, cost, missing = context.plan, predict(context), missing_tasks(context)
     seconds = sum(cost[key] for key in missing)
     found, measured_in = outlook(context, cost)
+    charged = budgets(outline(context))
     if as_json:
         rows = [
             {
@@ -72,6 +75,7 @@ def show_plan(
                 "predicted_core_s": round(seconds, 1),
                 "outlooks": [each.to_dict() for each in found],
                 "spread_measured_in": measured_in,
+                "equal_compute": charged,
             }
         )
         return
@@ -108,6 +112,10 @@ def show_plan(
         console.print(Padding(Text(outlook_sentence(each)), (0, 0, 0, 2)))
     if measured_in is not None:
         console.print(f"The spreads are those of study {measured_in}.", highlight=False)
+    if charged:
+        console.print(Text("Equal compute: 1x is one plain training of the student", "bold"))
+    for row in charged:
+        console.print(Padding(Text(row["text"]), (0, 0, 0, 2)))
 
 
 def show_status(study: str | None, *, store: Path | None, as_json: bool) -> None:

@@ -6,6 +6,7 @@ averaged, one for each part of the images, or one after the other. References ne
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -120,6 +121,7 @@ class Training:
     kd_warmup: int = 0
     adaptive: AdaptiveConfig | None = None
     watched_from: int = 0
+    searched: float | None = None  # of a cell of a search: its length, in plain trainings
     part: tuple[int, int] | None = None  # (k, n): trained without part k (0, 1, ...) of n
 
     def steps(self, *teachers: str | None) -> tuple[EpochStep, ...]:
@@ -144,6 +146,18 @@ class Training:
         if not teachers:
             return None
         return teachers[min(epoch * len(teachers) // max(1, self.until), len(teachers) - 1)]
+
+    def heard_in(self, reference: Reference) -> dict[StateRef, int]:
+        """The states of `reference`, its teacher, that it hears, each with the number of epochs in
+        which it does; of an adaptive stop, as if it were never stopped."""
+        turns = stages_of(reference)
+        steps = self.steps(*(str(turn) for turn in range(len(turns))))
+        taught = Counter(step.teacher for step in steps if step.distils)
+        found: Counter[StateRef] = Counter()
+        for number, turn in enumerate(turns):
+            for state in dict.fromkeys(states_heard(turn)):
+                found[state] += taught[str(number)]
+        return dict(found)
 
     @property
     def features(self) -> dict[str, FeatureConfig]:

@@ -69,7 +69,7 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
     alone = {
         training.model
         for training in conditions.values()
-        if training.teacher is None and not is_searched(study, training)
+        if training.teacher is None and training.searched is None
     }
     for model in sorted(taught - alone):
         name = "scratch" if "scratch" not in conditions else f"scratch-{_slug(model, conditions)}"
@@ -80,12 +80,6 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
             recipe = build_recipe(study.recipe)
         conditions = {name: Training(name, name, model, recipe), **conditions}
     return conditions
-
-
-def is_searched(study: StudyConfig, training: Training) -> bool:
-    """Whether a condition is a cell of a search."""
-    config = study.conditions.get(training.group)
-    return config is not None and config.search is not None
 
 
 def _slug(model: str, taken: Iterable[str]) -> str:
@@ -149,7 +143,7 @@ def _check_claims(study: StudyConfig, expanded: Expanded) -> None:
                 unit_of(claim.trend.of if claim.trend else claim.metric)
             named = _named_in(claim, conditions, teachers, where)
             if claim.account is not None:
-                named = _with_cells(study, claim, named, conditions, where)
+                named = _with_cells(named, conditions, where)
             for pair in claim.also or []:
                 for condition in pair:
                     if condition not in conditions:
@@ -168,22 +162,22 @@ def _check_claims(study: StudyConfig, expanded: Expanded) -> None:
             check_precision(named, expanded, where)
 
 
-def _with_cells(
-    study: StudyConfig,
-    claim: ClaimConfig,
-    named: list[str],
-    conditions: dict[str, Training],
-    where: str,
-) -> list[str]:
+def _with_cells(named: list[str], conditions: dict[str, Training], where: str) -> list[str]:
     """The first condition of a claim at equal compute, and the cells of the search that is its
     second."""
     first, group = named
-    searches = {c.group for c in conditions.values() if is_searched(study, c)}
-    if group not in searches:
-        raise unknown("search", group, searches, where=where)
-    if first in conditions and conditions[first].teacher is None:
-        raise UserError(f"{first} has no teacher, and so no account.", where=f"{where}.account")
-    return [first, *(c.name for c in conditions.values() if c.group == group)]
+    searched = [c for c in conditions.values() if c.searched is not None]
+    cells = [c for c in searched if c.group == group]
+    if not cells:
+        raise unknown("search", group, {c.group for c in searched}, where=where)
+    if first in conditions:
+        taught = conditions[first]
+        if taught.teacher is None:
+            raise UserError(f"{first} has no teacher, and so no account.", where=f"{where}.account")
+        if taught.model != cells[0].model:
+            raise UserError(f"{first} trains {taught.model}, and {group} {cells[0].model}.",
+                            where=where, fix="Give the search the same student.")  # fmt: skip
+    return [first, *(c.name for c in cells)]
 
 
 def _named_in(

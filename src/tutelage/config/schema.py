@@ -249,8 +249,10 @@ class ConditionConfig(_Taught):
     extends: Name | None = None
     teacher: Name | Names | None = None
     student: StudentConfig | None = None
-    search: SearchConfig | None = Field(
-        default=None, description="many controls instead of one, to choose from on validation"
+    search: SearchConfig | Annotated[list[SearchConfig], Field(min_length=1)] | None = Field(
+        default=None,
+        description="many controls instead of one, to choose from on validation; a list of such "
+        "products is the union of their cells",
     )
 
 

@@ -52,6 +52,12 @@ Rank = Literal["primary", "secondary", "exploratory"]
 CLAIM_KINDS = ("difference", "non_inferiority", "equivalence", "trend", "best", "prediction")
 
 
+class SharedBy(Strict):
+    """An account in which a teacher's training is divided by so many students."""
+
+    shared: Annotated[int, Field(ge=1)]
+
+
 class ClaimConfig(Strict):
     """One sentence that the study can support or refute."""
 
@@ -68,10 +74,11 @@ class ClaimConfig(Strict):
         description="the same comparison in other settings (entropy-matched, four times as long): "
         "a verdict needs them all",
     )
-    account: Literal["free", "shared", "full"] | None = Field(
+    account: Literal["free", "shared", "full"] | SharedBy | None = Field(
         default=None,
         description="[a, SEARCH]: against the best cell of a search, on validation, that costs no "
-        "more than a; its teacher free, shared by the replicate's students, or fully charged",
+        "more than a; its teacher free, shared by the replicate's students (shared: N: by N), or "
+        "fully charged",
     )
     direction: Literal["less", "greater", "decreasing", "increasing"] | None = None
     metric: str = "test_error"

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,19 +21,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from tutelage.data.transforms import TransformedViews
+from tutelage.data.view_names import GRAMMAR, count_views
 from tutelage.errors import UserError, unknown
 
 EXAMPLES = ("none", "flip", "shift-1", "crop-4", "shift-1-flip", "crop-4-flip")
-_GRAMMAR = re.compile(
-    r"(?P<only>none|flip)|(?P<move>shift|crop)-(?P<pad>[1-9][0-9]{0,2})(?P<flip>-flip)?"
-)
 
 
 def parse_views(text: str) -> Views | TransformedViews:
     """The views of a name such as `crop-4-flip`. Raises UserError for what is no such name."""
     if text.startswith("torchvision:["):
         return TransformedViews(tuple(json.loads(text.partition(":")[2])))
-    match = _GRAMMAR.fullmatch(text)
+    match = GRAMMAR.fullmatch(text)
     if match is None:
         raise unknown("views", text, EXAMPLES, where="data.views")
     if match["only"]:
@@ -57,7 +54,7 @@ class Views:
     @property
     def count(self) -> int:
         """How many views an image has."""
-        return (2 * self.pad + 1) ** 2 * (1 + self.flip)
+        return count_views(self.pad, flip=self.flip)
 
     @property
     def clean(self) -> int:

@@ -143,7 +143,7 @@ class Claim:
             return slopes(results, self.metric, self.conditions, self.config.trend.over, diverged)
         first, second = self.conditions
         if self.config.account is not None:
-            return against_tuned(results, first, second, self.config.account)
+            return against_tuned(results, first, second, self.config.account, diverged)
         return differences(results, self.metric, first, second, diverged)
 
     def nulls(self, found: Estimate, error: float) -> verdicts.Nulls:

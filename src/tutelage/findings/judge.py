@@ -12,7 +12,7 @@ from tutelage.findings.before import before
 from tutelage.findings.best import Ranking
 from tutelage.findings.change import would_change
 from tutelage.findings.claim import Claim, resolve
-from tutelage.findings.compute import ACCOUNTS_IN_WORDS
+from tutelage.findings.compute import rival
 from tutelage.findings.finding import Finding, Rank, Verdict
 from tutelage.findings.intervals import Estimate, replicates_needed
 from tutelage.findings.looks import look_of
@@ -189,8 +189,8 @@ def _method(results: Results, judged: Judged, diverged: Diverged) -> str:
         text += " over replicate means of differences paired on student seeds"
         text += _on_images(results, judged)
         if claim.config.account:
-            text += f", against the best cell of {claim.conditions[1]} on validation that costs "
-            text += f"no more ({ACCOUNTS_IN_WORDS[claim.config.account]})"
+            first, second = claim.conditions
+            text += f", against {rival(results, first, second, claim.config.account)}"
         if claim.config.also:
             text += f", in each of {len(claim.config.also) + 1} settings (intersection-union test)"
     else:

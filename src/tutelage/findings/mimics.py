@@ -99,7 +99,8 @@ def _taught_alike(one: Entry, other: Entry) -> bool:
 
 def _control(results: Results, student: str, epochs: int) -> str | None:
     """The control without a teacher of a network and a length."""
-    for condition in results["conditions"]:
+    # Of a search the cells come last: most have other settings.
+    for condition in sorted(results["conditions"], key=lambda c: bool(c.get("searched"))):
         same = condition["student"] == student and condition["epochs"] == epochs
         if condition["teacher"] is None and same:
             return condition["name"]

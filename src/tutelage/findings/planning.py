@@ -150,6 +150,10 @@ class _Spread:
             named = within if isinstance(within, list) else []
             if isinstance(within, str) and within not in groups:
                 return None
+        if config.account is not None:  # the second is a search, not one condition
+            named, within = named[:1], named[1]
+            if within not in groups:
+                return None
         if not names.issuperset(named):
             return None
         claim = resolve(results, config)

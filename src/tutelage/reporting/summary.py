@@ -263,7 +263,8 @@ class Summary:
     def scratch_for(self, condition: Condition) -> Condition | None:
         """The control without a teacher for the same student; None for a control itself.
 
-        One of the same length is preferred, then the one called `scratch`, then the first; one of
+        One of the same length is preferred, then the one called `scratch`, then the first that is
+        no cell of a search; one of
         another precision is none, because its difference would be part of the effect.
         """
         row = condition.row
@@ -285,7 +286,11 @@ class Summary:
         ]
         return min(
             controls,
-            key=lambda c: (epochs is not None and c.row["epochs"] != epochs, c.name != "scratch"),
+            key=lambda c: (
+                epochs is not None and c.row["epochs"] != epochs,
+                c.name != "scratch",
+                bool(c.row.get("searched")),
+            ),
             default=None,
         )
 

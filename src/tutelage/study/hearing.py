@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 
-from tutelage.config.design import StateRef, stages_of, states_heard
+from tutelage.config.design import StateRef
 from tutelage.data.views import Views, parse_views
 from tutelage.study.context import Context
 from tutelage.study.plan import Node
@@ -37,14 +37,8 @@ class Hearings:
         """The states that a run hears, each with the number of epochs in which it does."""
         if node.training.teacher is None:
             return {}
-        turns = stages_of(self._context.expanded.teachers[node.training.teacher].reference)
-        steps = node.training.steps(*(str(turn) for turn in range(len(turns))))
-        taught = Counter(step.teacher for step in steps if step.distils)
-        found: Counter[StateRef] = Counter()
-        for number, turn in enumerate(turns):
-            for state in dict.fromkeys(states_heard(turn)):
-                found[state] += taught[str(number)]
-        return dict(found)
+        teacher = self._context.expanded.teachers[node.training.teacher]
+        return node.training.heard_in(teacher.reference)
 
     def of(self, node: Node, state: StateRef) -> Hearing:
         """How the run of `node` hears one of the states that teach it."""

@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Any
 
 from tutelage.config.design import ScaledRef, Teacher, stages_of, states_heard
-from tutelage.config.expand import is_searched
 from tutelage.study.accounts import teacher_cost, training_cost
 from tutelage.study.context import Context, Diverged
 from tutelage.study.earlier import judged_before
@@ -25,15 +24,18 @@ def collect(context: Context, failures: dict[str, str] | None = None) -> dict[st
     """
     costs = context.manifest["costs"]
     return {
-        "schema": SCHEMA,
-        "study": _study(context),
-        "conditions": _conditions(context),
+        **outline(context),
         "teachers": [_teacher(context, teacher, costs) for teacher in
                      context.expanded.teachers.values()],
         "runs": [_run(context, node, costs, failures or {}) for node in
                  context.plan.nodes.values()],
         "images": image_tables(context),
     }  # fmt: skip
+
+
+def outline(context: Context) -> dict[str, Any]:
+    """What of the results document is known before anything is trained."""
+    return {"schema": SCHEMA, "study": _study(context), "conditions": _conditions(context)}
 
 
 def _study(context: Context) -> dict[str, Any]:
@@ -69,7 +71,7 @@ def _conditions(context: Context) -> list[dict[str, Any]]:
             "loss": training.loss_text,
             "epochs": training.recipe.epochs,
             "precision": training.recipe.precision,
-            "searched": is_searched(context.config, training),
+            "searched": training.searched,
             "compute": {
                 "own": training_cost(context, training),
                 "teacher": teacher_cost(context, training.teacher) if training.teacher else 0.0,
