@@ -272,3 +272,11 @@ def test_findings_load_no_torch() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["False", "False"]
+
+
+def test_what_teachers_cost_does_not_keep_conditions_apart(build, teacher) -> None:
+    results = study(build, teacher, -2.5, -2.0)
+    expected = sentences(results)
+    for number, condition in enumerate(results["conditions"]):
+        condition["compute"] = {"own": 1.0 + number, "teacher": 10.0 * number}
+    assert sentences(results) == expected

@@ -106,8 +106,10 @@ def _first_pair(by_teacher: Mapping[str, str], teachers: list[Pair]) -> Pair | N
 
 
 def _setup(results: Results, condition: Entry) -> str:
-    """All that the document says of a condition but its teacher, to tell which are alike."""
-    rest = {key: condition[key] for key in condition if key not in ("name", "group", "teacher")}
+    """All that the document says of a condition but its teacher and what that costs, to tell which
+    are alike."""
+    of_teacher = ("name", "group", "teacher", "compute")
+    rest = {key: condition[key] for key in condition if key not in of_teacher}
     return json.dumps([rest, _condition_recipes(results, condition["group"])], sort_keys=True)
 
 
