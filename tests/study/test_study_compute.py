@@ -151,7 +151,10 @@ def test_the_report_says_what_each_account_comes_to(result) -> None:
     assert shared - free == pytest.approx((full - free) / 2)
     assert "With the teacher fully charged" in told["kd/big"]["text"]
     page = result.report()[0]
-    assert "Equal compute" in page.read_text()
+    shown = page.read_text().partition("Equal compute</h2>")[2]
+    assert '<p class="says">With the teacher for free' in shown
+    for account in ("shared by 2 students", "fully charged"):
+        assert f"<li>With the teacher {account}" in shown
     assert "## Equal compute" in page.with_suffix(".md").read_text()
 
 

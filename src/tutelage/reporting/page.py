@@ -70,7 +70,7 @@ def render(results: Row) -> str:
         findings=[_finding(finding) for finding in summary.findings],
         sentences=[_sentence(sentence) for sentence in summary.sentences],
         mimicry=[_sentence(sentence) for sentence in summary.mimicry],
-        equal_compute=[_sentence(sentence) for sentence in summary.equal_compute],
+        equal_compute=[_accounts(sentence) for sentence in summary.equal_compute],
         figures=drawn,
         classes=classes,
         conditions=grids.conditions_grid(summary),
@@ -144,6 +144,12 @@ def _sentence(sentence: Row) -> dict[str, Any]:
             if text.rstrip(".") not in ("", sentence["verdict"])
         ],
     }
+
+
+def _accounts(sentence: Row) -> dict[str, Any]:
+    """What is said on equal compute: no verdict, and each account a sentence of its own."""
+    first, *rest = sentences(sentence["text"])
+    return {"name": sentence["sentence"], "claim": first, "said": rest}
 
 
 def _finding(finding: Row) -> dict[str, Any]:
