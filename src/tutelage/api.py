@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tutelage.config.expand import expand
 from tutelage.config.load import load_study, validate
 from tutelage.config.schema import StudyConfig
-from tutelage.errors import UserError
+from tutelage.errors import UserError, unknown
 from tutelage.findings import equal_compute, find, mimicry, sentences
 from tutelage.findings.planning import Outlook, outlooks
 from tutelage.store import Store
@@ -115,9 +115,11 @@ class StudyResult:
         """
         from tutelage.exporting.export import export_run
 
-        node = self.context.node(run or self.best()["key"])
+        nodes, key = self.context.plan.nodes, run or self.best()["key"]
+        if key not in nodes:
+            raise unknown("run", key, nodes)
         return export_run(
-            self.context, node, self.document, Path(folder), formats=formats, data=data,
+            self.context, nodes[key], self.document, Path(folder), formats=formats, data=data,
             chosen=run is None,
         )  # fmt: skip
 

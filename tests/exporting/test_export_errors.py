@@ -27,7 +27,9 @@ def store(result):
     return result.context.store.root
 
 
-def test_unknown_names(store, tmp_path):
+def test_unknown_names(store, result, tmp_path):
+    with pytest.raises(tt.UserError, match="Did you mean 'r0/kd/s0'"):
+        result.export(tmp_path / "out", run="r0/kd/s9")
     message = _refused("shippd", tmp_path / "out", store=store)
     assert "no study and no run of this name: 'shippd'" in message
     assert "Did you mean 'shipped'?" in message

@@ -31,9 +31,9 @@ def export_student(
         f"{figures['error']:.2f} % test error ({card['data']['images']['test']} images)."
     )
     times = {entry["what"]: entry for entry in card["latency"]["entries"]}
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
-    for head in ("bytes", "difference", "same class", "error", "ms for 1", "ms for 64"):
+    for head in ("bytes", "diff.", "same", "error", "ms: 1", "64"):
         table.add_column(head, justify="right", no_wrap=True)
     for name in dict.fromkeys((*times, *card["files"])):
         facts, entry = card["files"].get(name), times.get(name)
@@ -49,8 +49,9 @@ def export_student(
         table.add_row(*row)
     console.print(table)
     _say(
-        "difference: the largest of a logit on the test images; same class: for how many of them; "
-        f"ms: one thread of {card['latency']['machine']['cpu']}."
+        "diff.: the largest of a logit on the test images; same: the share of them that get the "
+        "same class; ms: of a call with 1 and with 64 images, one thread of "
+        f"{card['latency']['machine']['cpu']}."
     )
     for facts in card["files"].values():
         if facts["format"] == "onnx-int8":

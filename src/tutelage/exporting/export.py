@@ -84,8 +84,9 @@ def export_run(
         student, node.start.model, world.shape, world.class_names, _calibration(world.train)
     )
     original = logits_of(student.network, world.test, world.mean, world.std)
-    make_folder(folder.parent)
-    draft = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
+    # On the same file system, and where a folder that exists is all that may be written in.
+    beside = folder if folder.is_dir() else make_folder(folder.parent)
+    draft = beside / f".export.{os.getpid()}.tmp"
     with told(draft, "written"):
         draft.mkdir()
         try:
