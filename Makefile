@@ -39,7 +39,7 @@ bench: .venv/.stamp  ## speed against the peers' way, 20 minutes (QUICK=1: 3; DA
 	@$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick) $(if $(DATA),--data '$(DATA)')
 
 calibration: .venv/.stamp  ## 10,000 studies of known truth a row, 10 minutes: docs/calibration.md
-	OMP_NUM_THREADS=1 $(BIN)/python calibration/run.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m calibration.run
 
 mutants: .venv/.stamp  ## change the losses and teachers in every small way: do the tests notice?
 	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[dev,mutation]'

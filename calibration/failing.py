@@ -6,8 +6,8 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from scenarios import Pool
 
+from calibration.scenarios import Pool
 from tutelage.findings.best import excess
 from tutelage.findings.intervals import t_interval
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scenarios import Scenario
-from studies import Drawn, covers, is_false, wrong_sign
 
+from calibration.scenarios import Scenario
+from calibration.studies import Drawn, covers, is_false, wrong_sign
 from tutelage.findings import Finding, find, sentences
 
 

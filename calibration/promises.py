@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scenarios import Pool, difference, primary
-from studies import Drawn
 
+from calibration.scenarios import Pool, difference, primary
+from calibration.studies import Drawn
 from tutelage.findings import find
 from tutelage.findings.planning import outlooks
 from tutelage.findings.power import power

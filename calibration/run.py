@@ -1,8 +1,8 @@
 """Judges thousands of studies of known truth, and writes what came out: `make calibration`.
 
-    python calibration/run.py [--studies 10000] [--workers 2]     the table, from pool.json
-    python calibration/run.py --only looks                        some of its rows anew
-    python calibration/run.py --pool STORE                        pool.json, from a store
+    python -m calibration.run [--studies 10000] [--workers 2]     the table, from pool.json
+    python -m calibration.run --only looks                        some of its rows anew
+    python -m calibration.run --pool STORE                        pool.json, from a store
 
 The pool is `tutelage run calibration/pool.yaml` (1,040 small trainings, half an hour on two cores).
 """
@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import page
-from failing import failing
-from measure import Tally, measure
-from promises import planned, promises
-from scenarios import Pool, scenarios
+
+from calibration import page
+from calibration.failing import failing
+from calibration.measure import Tally, measure
+from calibration.promises import planned, promises
+from calibration.scenarios import Pool, scenarios
 
 HERE = Path(__file__).parent
 SEED = 20260

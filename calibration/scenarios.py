@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from studies import Drawn, Errors, teacher
 
+from calibration.studies import Drawn, Errors, teacher
 from tutelage.config.schema import ClaimsConfig
 from tutelage.findings.looks import declared
 

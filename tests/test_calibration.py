@@ -4,37 +4,22 @@ it is measured again."""
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
+from calibration import page, run
+from calibration.measure import measure
+from calibration.scenarios import scenarios
 
-HERE = Path(__file__).parents[1] / "calibration"
 STUDIES = 1500  # of each row, with four standard errors of a rate of 6 %: 2.5 points
 
 
 @pytest.fixture(scope="module")
-def tools():
-    """The modules of calibration/, which is no package."""
-    sys.path.insert(0, str(HERE))
-    try:
-        import measure
-        import page
-        import run
-        import scenarios
-
-        yield {"measure": measure, "page": page, "run": run, "scenarios": scenarios}
-    finally:
-        sys.path.remove(str(HERE))
-
-
-@pytest.fixture(scope="module")
 def results():
-    return json.loads((HERE / "results.json").read_text())
+    return json.loads((run.HERE / "results.json").read_text())
 
 
-def test_the_page_is_written_from_the_results(tools, results) -> None:
-    assert tools["page"].PATH.read_text() == tools["page"].text(results)
+def test_the_page_is_written_from_the_results(results) -> None:
+    assert page.PATH.read_text() == page.text(results)
 
 
 def test_false_verdicts_are_as_rare_as_promised(results) -> None:
@@ -68,12 +53,12 @@ def test_the_methods_that_fail_do(results) -> None:
 
 
 @pytest.mark.slow
-def test_the_table_holds_when_a_part_of_it_is_measured_again(tools) -> None:
+def test_the_table_holds_when_a_part_of_it_is_measured_again() -> None:
     """Other draws than those of the page."""
-    pool = tools["run"].read_pool()
-    for scenario in tools["scenarios"].scenarios(pool):
+    pool = run.read_pool()
+    for scenario in scenarios(pool):
         n = scenario.replicates[-1]
-        tally = tools["measure"].measure(scenario, n, STUDIES, (1,))
+        tally = measure(scenario, n, STUDIES, (1,))
         assert tally.rate("false") <= 8.5, scenario.name
         covered = tally.rate("covered")
         if covered is not None:
