@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+
 import pytest
 
 from tutelage.config.load import load_study
 from tutelage.distilling import distillation
 from tutelage.errors import UserError
+from tutelage.exporting.formats import FILES, at_hand
 
 QUICK = ["--student", "plain-4", "--teacher", "plain-8", "--data", "digits", "--epochs", "1",
          "--replicates", "2", "--workers", "0", "--device", "cpu"]  # fmt: skip
@@ -38,13 +43,36 @@ def test_views_fit_the_images(source, size, views) -> None:
 
 
 def test_it_runs_and_says_which_student_to_take(call) -> None:
-    said = call("distill", *QUICK)
+    said = call("distill", *QUICK, "--no-export")
     assert said.code == 0, said.err
     assert "distilled/early" in said.out
     assert "Take " in said.out
     assert "by which it was chosen of 6 students" in said.words
-    again = call("distill", *QUICK)
+    assert not Path("distill-plain-4").exists()
+    again = call("distill", *QUICK, "--no-export")
     assert "10 runs, 10 of them done before, 0 to train" in again.words
+
+
+def test_it_ends_with_the_student_as_files(call) -> None:
+    said = call("distill", *QUICK)
+    assert said.code == 0, said.err
+    folder = Path("distill-plain-4")
+    card = json.loads((folder / "card.json").read_text())
+    assert f"run {card['training']['run'][:12]}: " in said.words
+    assert sorted(card["files"]) == sorted(FILES[name] for name in at_hand())
+    assert all((folder / name).stat().st_size == card["files"][name]["bytes"]
+               for name in card["files"])  # fmt: skip
+    assert str(folder / "student.safetensors") in said.out
+
+
+def test_without_the_packages_of_onnx_it_says_how_to_get_one(call, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    said = call("distill", *QUICK, "--no-early", "-o", "files")
+    assert said.code == 0, said.err
+    assert "No ONNX file: pip install 'tutelage[export]'" in said.words
+    assert sorted(path.name for path in Path("files").iterdir()) == [
+        "README.md", "card.json", "student.pt2", "student.safetensors"
+    ]  # fmt: skip
 
 
 def test_the_study_can_be_written_and_is_the_one_that_would_run(call, tmp_path) -> None:

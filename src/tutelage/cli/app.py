@@ -171,17 +171,24 @@ def distill(
         Path | None,
         typer.Option("--write", help="Write the study into this file instead of running."),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Where the student is exported to [default: distill-STUDENT]."
+        ),
+    ] = None,
+    export: Annotated[bool, typer.Option(help="Export the student that was chosen.")] = True,
     store: StoreOption = None,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Distil one student from one teacher, beside one without, and say which to take."""
+    """Distil one student from one teacher, beside one without; say which to take, export it."""
     from tutelage.cli.distill import distil
 
     failed = distil(
         student, teacher, data, size=size, views=views, epochs=epochs, batch_size=batch_size, lr=lr,
         temperature=temperature, replicates=replicates, fine_tune=fine_tune, early=early,
-        write=write, store=store, workers=workers, device=device,
+        write=write, output=output, export=export, store=store, workers=workers, device=device,
     )  # fmt: skip
     raise typer.Exit(1 if failed else 0)
 

@@ -23,9 +23,11 @@ def distil(
     workers: int | None,
     device: str,
     write: Path | None,
+    output: Path | None,
+    export: bool,
     **options: Any,
 ) -> bool:
-    """Run, print, report; or write the study and stop. Returns whether a run failed."""
+    """Run, print, report and export; or write the study and stop. Returns whether a run failed."""
     console = Console()
     path, source = where_images_are(data)
     config = distillation(student, teacher, path, source=source, **options)
@@ -34,9 +36,24 @@ def distil(
         console.print(f"{write}: run it with `tutelage run {write}`.", highlight=False)
         return False
     result = execute(Study(config).prepare(store, device), workers, console)
-    if not result.failures:
-        console.print(f"\n{in_words(result)}", highlight=False, soft_wrap=True)
-    return bool(result.failures)
+    if result.failures:
+        return True
+    console.print(f"\n{in_words(result)}", highlight=False, soft_wrap=True)
+    if export:
+        console.print()
+        _export(result, output or Path(config.name))
+    return False
+
+
+def _export(result: StudyResult, folder: Path) -> None:
+    """The student to take, as files: all formats that the packages at hand can write."""
+    from tutelage.cli.ship import tell_export
+    from tutelage.exporting.formats import at_hand, has_onnx
+
+    tell_export(result.export(folder, formats=at_hand()))
+    if not has_onnx():
+        told = "No ONNX file: pip install 'tutelage[export]', then `tutelage export`."
+        Console().print(told, highlight=False, markup=False, soft_wrap=True)
 
 
 def where_images_are(data: str) -> tuple[str | None, str]:

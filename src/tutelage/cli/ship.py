@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -16,14 +16,21 @@ from tutelage.exporting.card_text import int8_verdict
 from tutelage.reporting.words import plural
 from tutelage.shipping import evaluate, export, predict
 
+if TYPE_CHECKING:
+    from tutelage.exporting.export import Export
+
 console = Console()
 
 
 def export_student(
     what: str, folder: Path, formats: list[str] | None, *, data: str | None, store: Path | None
 ) -> None:
-    """Export, and print what was written and how it compares with the original."""
-    made = export(what, folder, formats=formats, data=data, store=store)
+    """Export, and print what was written."""
+    tell_export(export(what, folder, formats=formats, data=data, store=store))
+
+
+def tell_export(made: Export) -> None:
+    """Print the files of an export, and how each compares with the original."""
     card = made.card
     training, figures = card["training"], card["figures"]["test"]
     _say(

@@ -84,6 +84,11 @@ def has_onnx() -> bool:
     return True
 
 
+def at_hand() -> list[str]:
+    """The formats that the installed packages can write."""
+    return [name for name in FILES if has_onnx() or not name.startswith("onnx")]
+
+
 def write_formats(subject: Subject, formats: Sequence[str], folder: Path) -> dict[str, Path]:
     """Write each of `formats` as a file of `folder`, which exists. Returns the paths by format.
 
