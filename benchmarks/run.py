@@ -1,11 +1,12 @@
 """All benchmarks, one after the other; what they find goes into results/ and docs/speed.md.
 
-    python benchmarks/run.py [--quick] [--only NAME,...] [--json]
+    python benchmarks/run.py [--quick] [--only NAME,...] [--more] [--json]
                              [--data CIFAR-10] [--store DIR] [--set KEY=VALUE]
 
 The names are steps, parts, profile, fused, torchdistill, growth, demo, demo-clean and
 cifar10-quick. The last needs --data or --store. A --quick run, or one with --set, shows its figures
-but leaves the results alone.
+but leaves the results alone. `--only steps --more` adds rounds to those that are kept: a machine is
+not equally fast at all times, and several occasions say more than one.
 """
 
 from __future__ import annotations
@@ -48,13 +49,16 @@ def main() -> None:
         if isinstance(result, str):
             say(f"  {result}")
             continue
+        path = RESULTS / f"{name}.json"
+        if asked.more and path.exists():
+            result = steps.added(json.loads(path.read_text("utf-8")), result)
         ratios = (ON_ONE_CORE.get(name) or end_to_end).ratios(result)
         found |= ratios
         for what, value in ratios.items():
             say(f"  {what:60} {value:10.3g}")
         say(f"  ({time.perf_counter() - began:.0f} s)")
         if not asked.quick and not asked.set:
-            (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+            path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     if not asked.quick and not asked.set:
         page.write(RESULTS)
     if asked.json:
@@ -70,7 +74,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", help="CIFAR-10 in any format, for cifar10-quick")
     parser.add_argument("--store", help="a store in which the studies were run before")
     parser.add_argument("--set", action="append", default=[], help="a key of the studies, changed")
-    return parser.parse_args()
+    parser.add_argument(
+        "--more", action="store_true", help="add rounds to those kept, with --only steps"
+    )
+    asked = parser.parse_args()
+    if asked.more and (asked.only != ["steps"] or asked.quick):
+        parser.error("--more goes with --only steps, and without --quick.")
+    return asked
 
 
 def names(text: str) -> list[str]:

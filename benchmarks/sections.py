@@ -25,10 +25,15 @@ def steps(found: Evidence) -> str:
     for pair in found["pairs"]:
         text += paragraph(
             f"**{pair['teacher']} → {pair['student']}**, batch {found['batch']} of 32×32×3, "
-            f"n = {found['rounds']} rounds. Of the peers' distilled step the teacher takes "
-            f"{percent(pair['teacher_share'])}."
+            f"n = {found['rounds']} rounds{_occasions(found)}. Of the peers' distilled step the "
+            f"teacher takes {percent(pair['teacher_share'])}."
         ) + _step_table(pair)
     return text
+
+
+def _occasions(found: Evidence) -> str:
+    count = found.get("occasions", 1)
+    return f" on {count} occasions" if count > 1 else ""
 
 
 def _step_table(pair: Evidence) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,6 +12,7 @@ from measure import Evidence, Turn, apart, evidence, in_turns, middle, random_im
 from ours import Ours
 from peers import Peer, PilImages, batches
 
+from tutelage.errors import UserError
 from tutelage.models.build import build_model
 from tutelage.study.process import prepare_process
 
@@ -53,6 +54,29 @@ def ratios(found: Evidence) -> dict[str, float]:
     }
 
 
+def added(kept: Evidence, new: Evidence) -> Evidence:
+    """All rounds of two measurements of the same ways on the same machine, under the later header.
+
+    Raises UserError where machine or versions differ: their seconds are no repetitions.
+    """
+    for part in ("machine", "versions"):
+        if kept[part] != new[part]:
+            raise UserError(f"the rounds kept are of another {part}: {kept[part]}.",
+                            fix="Measure without --more, which replaces them.")  # fmt: skip
+    seconds = [
+        {name: [*old["seconds"][name], *times] for name, times in pair["seconds"].items()}
+        for old, pair in zip(kept["pairs"], new["pairs"], strict=True)
+    ]
+    pairs = [
+        told(pair["teacher"], pair["student"], times)
+        for pair, times in zip(new["pairs"], seconds, strict=True)
+    ]
+    occasions = kept.get("occasions", 1) + 1
+    return new | {
+        "rounds": kept["rounds"] + new["rounds"], "occasions": occasions, "pairs": pairs
+    }  # fmt: skip
+
+
 def compare(teacher: str, student: str, rounds: int) -> Evidence:
     """The times of all ways to train `student` from `teacher`, and how they compare."""
     with apart(peer_turns, teacher, student) as theirs, apart(our_turns, teacher, student) as ours:
@@ -61,6 +85,11 @@ def compare(teacher: str, student: str, rounds: int) -> Evidence:
     for name, (_, _, count) in OURS.items():
         # A turn of a way that trains several students at once is one step of all of them.
         seconds[name] = [taken / count for taken in seconds[name]]
+    return told(teacher, student, seconds)
+
+
+def told(teacher: str, student: str, seconds: Mapping[str, Sequence[float]]) -> Evidence:
+    """What the seconds of a pair's ways, one figure a round each, come to."""
     against = {name: SCRATCH if "scratch" in name else DISTILLED for name in OURS}
     return {
         "teacher": teacher,

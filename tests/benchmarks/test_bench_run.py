@@ -9,6 +9,9 @@ from types import SimpleNamespace
 import page
 import pytest
 import run
+import steps
+
+from tutelage.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -85,3 +88,40 @@ def test_every_result_has_its_evidence_header() -> None:
         found = json.loads(file.read_text())
         assert {"what", "date", "machine", "versions", "threads"} <= set(found), file.name
         assert "/" not in found["machine"]["cpu"]
+
+
+def kept(*, cpu: str = "one", **ways: list[float]) -> dict:
+    """What `steps` finds, of one pair."""
+    seconds = {name: [1.0, 2.0, 3.0] for name in (*steps.PEERS, *steps.OURS)} | ways
+    pairs = [steps.told("wrn-40-2", "wrn-16-1", seconds)]
+    return {"machine": {"cpu": cpu}, "versions": {"torch": "2"}, "rounds": 3, "pairs": pairs}
+
+
+def test_more_rounds_are_added_to_those_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slower = kept(**{steps.SCRATCH: [5.0, 9.0, 7.0]})
+    monkeypatch.setitem(run.ON_ONE_CORE, "steps", SimpleNamespace(
+        measure=lambda quick: slower, ratios=steps.ratios))  # fmt: skip
+    monkeypatch.setattr(run, "RESULTS", tmp_path)
+    monkeypatch.setattr(run.page, "write", lambda folder: None)
+    (tmp_path / "steps.json").write_text(json.dumps(kept()))
+    call(monkeypatch, "--only", "steps", "--more")
+    found = json.loads((tmp_path / "steps.json").read_text())
+    assert (found["rounds"], found["occasions"]) == (6, 2)
+    pair = found["pairs"][0]
+    assert pair["seconds"][steps.SCRATCH] == [1, 2, 3, 5, 9, 7]
+    assert pair["ratios"]["ours, scratch, bf16"]["value"] == 4.0 / 2.0
+    call(monkeypatch, "--only", "steps", "--more")
+    found = json.loads((tmp_path / "steps.json").read_text())
+    assert (found["rounds"], found["occasions"]) == (9, 3)
+
+
+def test_rounds_of_another_machine_are_no_more_of_the_same() -> None:
+    with pytest.raises(UserError, match="another machine"):
+        steps.added(kept(), kept(cpu="two"))
+
+
+def test_more_is_for_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "--only", "parts", "--more")
