@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 import tutelage as tt
+from tutelage.cli.app import main
+from tutelage.exporting.formats import FILES
 
 OWN = f"{Path(__file__).parents[1] / 'models' / 'own_nets.py'}:Net"
 RESNET = {"hidden_sizes": [8, 16], "depths": [1, 1], "embedding_size": 8, "layer_type": "basic"}
@@ -59,3 +62,29 @@ def test_networks_of_libraries_in_every_format(model, parts, photos, tmp_path):
         if facts["format"] != "onnx-int8":
             assert facts["check"]["difference"] < 1e-4, name
             assert found == row["test_error"], name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model",
+    [
+        "timm:test_efficientnet", "torchvision:shufflenet_v2_x0_5", OWN,
+        'hf:resnet {"arguments": ' + json.dumps(RESNET) + "}",
+    ],
+    ids=["timm", "torchvision", "own, a mapping as output", "hf"],
+)  # fmt: skip
+def test_distill_ends_with_an_onnx_file_of_the_same_error(model, photos, tmp_path, monkeypatch):
+    """As student and as teacher, from the command line, on grey images of 8x8 as they are."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [
+        "tutelage", "distill", "--student", model, "--teacher", model, "--data", str(photos),
+        "--epochs", "2", "--replicates", "2", "--no-early", "--workers", "0", "--device", "cpu",
+        "--store", "store", "-o", "files",
+    ])  # fmt: skip
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    card = json.loads(Path("files/card.json").read_text())
+    assert set(card["files"]) == set(FILES.values())
+    found = tt.evaluate("files/student.onnx", str(photos))
+    assert found["metrics"]["error"] == card["figures"]["test"]["error"]
