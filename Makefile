@@ -7,7 +7,7 @@ SLOW_SECONDS ?= 1440
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean test slow lint bench calibration mutants clean
+.PHONY: help setup demo demo-clean test slow lint docs bench calibration mutants clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,11 @@ lint: .venv/.stamp  ## style, types, the import order, the declared dependencies
 	$(BIN)/ruff format --check src tests benchmarks calibration
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/deptry src --optional-dependencies-dev-groups dev,bench,mutation
+	$(BIN)/deptry src --optional-dependencies-dev-groups dev,bench,docs,mutation
+
+docs: .venv/.docs  ## the documentation as a site in build/site; building it needs no network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo 'build/site/index.html'
 
 bench: .venv/.stamp  ## speed against the peers' way, 20 minutes (QUICK=1: 3; DATA=: CIFAR-10 too)
 	@$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick) $(if $(DATA),--data '$(DATA)')
@@ -61,4 +65,8 @@ clean:  ## remove caches and builds (not .venv, not a store)
 	@# On all cores, which pip does not do. Left to the first import it would be done at every start
 	@# of every worker where PYTHONDONTWRITEBYTECODE is set: seconds each time.
 	@$(BIN)/python -m compileall -qq -j 0 $(BIN)/../lib || true
+	@touch $@
+
+.venv/.docs: .venv/.stamp
+	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[docs]'
 	@touch $@
