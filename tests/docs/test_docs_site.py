@@ -60,10 +60,8 @@ def test_everything_public_is_in_the_reference():
     import tutelage
     from tutelage import losses
 
-    for name in tutelage.__all__:
+    for name in {*tutelage.__all__, *losses.__all__} - {"LOSSES", "LogitLoss"}:
         assert re.search(rf"^::: tutelage\.[\w.]+\.{name}$", API, re.MULTILINE), name
-    for name in set(losses.__all__) - {"LOSSES", "LogitLoss"}:
-        assert re.search(rf"[\[ ]{name}[,\]]", API), name
 
 
 def _pages(nav):
