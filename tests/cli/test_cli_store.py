@@ -136,3 +136,23 @@ def test_gc_of_what_was_set_aside(call, cluttered, copied):
     assert f"{2 + len(cached)} files" in said.out
     assert list((copied / "damaged").iterdir()) == []
     assert call("store", "verify").code == 0
+
+
+def test_a_merged_study_needs_no_training(call, copied, here):
+    taken = call("store", "merge", copied, "--store", "new")
+    assert taken.code == 0, taken.err
+    assert "records, " in taken.out
+    assert ", 1 study." in taken.out
+    said = call("run", "tiny.yaml", "--workers", 0, "--store", "new")
+    assert "28 of them done before, 0 to train" in said.words
+    both = [json.loads(call("results", "--json", "--store", each).out) for each in (copied, "new")]
+    assert both[0]["findings"] == both[1]["findings"]
+    assert call("store", "merge", copied, "--store", "new").out == (
+        "Taken over: 0 records, 0 files of arrays, 0 studies.\n"
+    )
+    next((copied / "blobs").rglob("*.safetensors")).unlink()
+    broken = call("store", "merge", copied, "--store", "third")
+    assert broken.code == 1
+    assert "left out" in broken.out
+    missing = call("store", "merge", "nowhere")
+    assert (missing.code, missing.err.count("there is no store here")) == (2, 1)

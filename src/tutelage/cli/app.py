@@ -361,6 +361,17 @@ def store_verify(store: StoreOption = None) -> None:
     raise typer.Exit(0 if look.verify_store(store) else 1)
 
 
+@store_app.command("merge")
+def store_merge(
+    other: Annotated[Path, typer.Argument(help="The store to take from; it stays as it is.")],
+    store: StoreOption = None,
+) -> None:
+    """Take over what another store holds. Exit code 1 when some of it is damaged."""
+    from tutelage.cli import look
+
+    raise typer.Exit(0 if look.merge_stores(other, store) else 1)
+
+
 @store_app.command("gc")
 def store_gc(
     store: StoreOption = None,

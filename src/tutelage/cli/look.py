@@ -26,6 +26,7 @@ from tutelage.errors import UserError, unknown
 from tutelage.findings.budgets import budgets
 from tutelage.findings.wording_planning import outlook_sentence
 from tutelage.models.catalog import FAMILIES, FOREIGN
+from tutelage.reporting.words import plural
 from tutelage.store import Store
 from tutelage.study.context import Context, list_manifests
 from tutelage.study.progress import missing_tasks
@@ -273,6 +274,20 @@ def verify_store(store: Path | None) -> bool:
     else:
         console.print("Every checksum is right.")
     return not problems
+
+
+def merge_stores(other: Path, store: Path | None) -> bool:
+    """Take over what `other` holds, and print what came; returns whether all of it was whole."""
+    merged = Store.open(store or default_store()).merge(Store.open(other, create=False))
+    studies = "1 study" if merged.studies == 1 else f"{merged.studies} studies"
+    files = f"{plural(merged.records, 'record')}, {plural(merged.blobs, 'file')} of arrays"
+    console.print(f"Taken over: {files}, {studies}.", highlight=False)
+    for path in merged.differing:
+        console.print(f"{path}: another result than here; ours is kept.", markup=False,
+                      soft_wrap=True)  # fmt: skip
+    for problem in merged.problems:
+        console.print(f"{problem.path}: {problem.what}", markup=False, soft_wrap=True)
+    return not merged.problems
 
 
 def clean_store(store: Path | None, *, damaged: bool, cache: bool, dry_run: bool) -> None:

@@ -37,6 +37,7 @@ from tutelage.store.files import (
     make_folder,
     read_if_there,
 )
+from tutelage.store.merge import Merged, merge
 from tutelage.store.records import Record, Records
 from tutelage.store.verify import Problem, verify
 
@@ -174,6 +175,17 @@ class Store:
     def verify(self) -> list[Problem]:
         """All that is damaged, misplaced or missing. Nothing is changed."""
         return verify(self.root)
+
+    def merge(self, other: Store) -> Merged:
+        """Copy what `other` has and this one lacks. See `tutelage.store.merge`.
+
+        UserError when both are the same folder.
+        """
+        if self.root.resolve() == other.root.resolve():
+            raise UserError(
+                "this is the store itself.", where=str(other.root), fix="Name another store."
+            )
+        return merge(self.root, other.root)
 
     def clean(
         self, *, damaged: bool = False, cache: bool = False, dry_run: bool = False
