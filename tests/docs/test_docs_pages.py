@@ -13,7 +13,14 @@ from session import Session, merged
 NOT_RUN = {"README.md": 1}
 # Pages that take longer than a few seconds; tutorials begin in an empty folder.
 TUTORIALS = [page for page in PAGES if page.startswith("docs/tutorials/")]
-SLOW = ["README.md", "docs/index.md", "docs/export.md", *TUTORIALS]
+SLOW = [
+    "README.md",
+    "docs/sequential.md",
+    "docs/index.md",
+    "docs/export.md",
+    "docs/howto/ci.md",
+    *TUTORIALS,
+]
 REST = yaml.safe_load((ROOT / "tests/docs/rest.yaml").read_text())
 
 
