@@ -13,6 +13,8 @@ from tutelage.distilling import distillation
 from tutelage.errors import UserError
 from tutelage.exporting.formats import FILES, at_hand
 
+pytestmark = pytest.mark.usefixtures("here")
+
 QUICK = ["--student", "plain-4", "--teacher", "plain-8", "--data", "digits", "--epochs", "1",
          "--replicates", "2", "--workers", "0", "--device", "cpu"]  # fmt: skip
 
