@@ -84,6 +84,10 @@ def test_ones_own_loss_has_what_any_loss_should(call, mine):
     assert lines(said) == dict.fromkeys(ANY_LOSS, "ok")
 
 
+def test_it_can_be_named_by_its_file(call, mine):
+    assert call("doctor", "losses", "my_losses.py:good").code == 0
+
+
 def test_all_that_hintons_loss_declares_the_temperature_found(call, mine):
     said = call("doctor", "losses", "my_losses:good", "--properties", "kd")
     assert said.code == 0
@@ -136,7 +140,7 @@ def test_a_method_of_a_class_or_a_partial_is_a_loss_too(call, mine):
         (["losses", "my_losses:goood"], "unknown function 'goood'.\n  Did you mean 'good'?"),
         (["losses", "my_losses:WEIGHT"], "'WEIGHT' is float and cannot be called."),
         (["losses", "my_losses:"], "names no function"),
-        (["losses", "my_losses.py:good"], "(without .py)"),
+        (["losses", "no_losses.py:good"], "no_losses.py cannot be read"),
         (["losses", "../my_losses:good"], "names no function"),
         (["losses", "my_losses:with_labels"], "missing a required argument: 'labels'"),
         (["losses", "my_losses:with_labels", "--labels"], "argument: 'temperature'"),

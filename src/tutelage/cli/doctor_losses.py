@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import inspect
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
 from tutelage.errors import UserError, unknown
+from tutelage.functions import importable, named_function
 from tutelage.testing import (
     ALL,
     ANY_LOSS,
@@ -32,10 +29,10 @@ def examine_losses(
 ) -> bool:
     """Check losses and print what each property showed; returns whether all passed.
 
-    Without `name`, all losses of tutelage; else one of these, or a user's as `module:function`,
-    with `options` such as `temperature=4`. `properties` are names with commas between: of
-    properties, of losses of tutelage (all that these declare), or `all`. Raises UserError for what
-    cannot be found or called.
+    Without `name`, all losses of tutelage; else one of these, or a user's as `module:function` or
+    `file.py:function`, with `options` such as `temperature=4`. `properties` are names with commas
+    between: of properties, of losses of tutelage (all that these declare), or `all`. Raises
+    UserError for what cannot be found or called.
     """
     console = Console()
     if name is None or ":" not in name:
@@ -48,8 +45,8 @@ def examine_losses(
             raise unknown("loss", name, [*OWN_LOSSES, "module:function"])
         return _examine_own(console, [name] if name else list(OWN_LOSSES), seed)
     chosen, bound = _named(properties), dict(map(_option, options))
-    with _current_folder():  # for as long as the loss runs: it may import more
-        bare = _imported(name)
+    with importable(name):  # for as long as the loss runs: it may import more
+        bare = named_function(name, "losses.py:my_loss")
         _check_call(name, bare, labels, bound)
         loss = partial(bare, **bound)
         hot = partial(_at_temperature, loss) if "temperature" in _parameters(loss) else None
@@ -109,45 +106,6 @@ def _option(text: str) -> tuple[str, Any]:
         return key, json.loads(value)
     except json.JSONDecodeError:
         return key, value
-
-
-@contextlib.contextmanager
-def _current_folder() -> Iterator[None]:
-    """Modules of the current folder can be imported, as they can with `python -m`."""
-    before = list(sys.path)
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-
-
-def _imported(name: str) -> Callable[..., Any]:
-    """The function that `module:function` names."""
-    module_name, _, path = name.partition(":")
-    parts = [*module_name.split("."), *path.split(".")]
-    if module_name.endswith(".py") or not all(map(str.isidentifier, parts)):
-        raise UserError(
-            f"'{name}' names no function.",
-            fix="Write module:function, such as my_package.losses:my_loss (without .py).",
-        )
-    try:
-        found: Any = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
-        absent = error.name if isinstance(error, ModuleNotFoundError) else None
-        if absent and f"{module_name}.".startswith(f"{absent}."):
-            fix = "Run this in the folder that holds it, or install its package."
-            raise UserError(f"there is no module '{absent}'.", where=name, fix=fix) from None
-        said = f"importing '{module_name}' ended with {type(error).__name__}, '{error}'."
-        raise UserError(said, where=name) from error
-    for part in path.split("."):
-        if not hasattr(found, part):
-            public = [known for known in vars(found) if callable(getattr(found, known))]
-            raise unknown("function", part, filter(str.isidentifier, public), where=name)
-        found = getattr(found, part)
-    if not callable(found):
-        raise UserError(f"'{path}' is {type(found).__name__} and cannot be called.", where=name)
-    return found
 
 
 def _check_call(name: str, loss: Callable[..., Any], labels: bool, bound: dict[str, Any]) -> None:
