@@ -20,6 +20,7 @@ from written_formats import (
     write_cifar10_pickles,
     write_cifar100_binary,
     write_cifar100_pickles,
+    write_csv,
     write_folder,
     write_idx,
     write_npz,
@@ -57,6 +58,7 @@ def write_every_cifar10(root: Path, arrays: Arrays) -> list[Path]:
     )
     return [
         write_folder(root / "folder", arrays, CIFAR10),
+        write_csv(root / "labels.csv", root / "folder"),
         root / "b",
         root / "b" / "cifar-10-batches-bin",
         root / "p",

@@ -203,3 +203,13 @@ def write_npz(path: Path, arrays: Arrays, **more: Any) -> Path:
         **more,
     )
     return path
+
+
+def write_csv(file: Path, folder: Path) -> Path:
+    """The images of a folder that `write_folder` made, listed in reverse order."""
+    lines = [
+        f"{image},{image.parent.name},{image.parent.parent.name}"
+        for image in sorted(folder.glob("*/*/*.png"), reverse=True)
+    ]
+    file.write_text("\n".join(["path,label,split", *lines]) + "\n")
+    return file

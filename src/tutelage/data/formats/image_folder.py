@@ -82,7 +82,7 @@ def _list_files(root: Path, options: Options) -> Listed:
     _check_several(splits["train"], root / folders["train"])
     for split in splits:
         _check_same(splits, folders, split, root)
-    names = _in_order(list(splits["train"]), options.known)
+    names = in_order(list(splits["train"]), options.known)
     files = {
         split: [
             (os.path.join(folders[split], image), label)
@@ -179,7 +179,7 @@ def _images_by_folder(folder: Path, relative: str, above: tuple[str, ...]) -> di
     return found
 
 
-def _in_order(names: list[str], known: tuple[str, ...] | None) -> list[str]:
+def in_order(names: list[str], known: tuple[str, ...] | None) -> list[str]:
     """Classes by name, by value if all are whole numbers, or in the order of a known data set."""
     by_name = {simplified(name): name for name in names}
     wanted = [simplified(name) for name in known or ()]

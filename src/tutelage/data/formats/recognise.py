@@ -6,14 +6,14 @@ import os
 import stat
 from pathlib import Path
 
-from tutelage.data.formats import cifar, idx, image_folder, npz
+from tutelage.data.formats import cifar, idx, image_folder, npz, table
 from tutelage.data.formats.found import Found, list_folder, reading
 from tutelage.errors import UserError
 
 LOOKED_FOR = (
     "Looked for: folders of images as train/<class>/<image> or <class>/<image>; CIFAR files "
     "(data_batch_1.bin, train.bin, data_batch_1, train); idx files (train-images-idx3-ubyte[.gz]); "
-    "one .npz file."
+    "one .npz file. A CSV file of paths and labels is named itself: --data labels.csv."
 )
 _UNPACK = {
     ".zip": "unzip {name} -d FOLDER",
@@ -26,7 +26,7 @@ _UNPACK = {
 
 
 def recognise(path: str | None, *, only_folders: bool = False) -> Found:
-    """The data set at `path` ('~' is the home folder), a folder or an .npz file.
+    """The data set at `path` ('~' is the home folder), a folder, an .npz or a .csv file.
 
     With `only_folders`, it must be a folder of images. UserError when the path is missing or
     cannot be read, when nothing is recognised there, and when more than one data set is.
@@ -79,9 +79,9 @@ def _recognise_file(file: Path, only_folders: bool) -> Found:
             where=str(file),
             fix=f"Unpack it and name the folder: {archive}",
         )
-    found = [] if only_folders else npz.find(file)
+    found = [] if only_folders else npz.find(file) or table.find(file)
     if not found:
-        wanted = "" if only_folders else " or an .npz file"
+        wanted = "" if only_folders else ", an .npz or a .csv file"
         raise UserError(
             f"this is a file, not a folder{wanted}.",
             where=str(file),
