@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration.scenarios import Pool
+from calibration.studies import Pool
 from tutelage.findings.best import excess
 from tutelage.findings.intervals import t_interval
 

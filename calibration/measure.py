@@ -37,7 +37,7 @@ class Tally:
         found = _findings(study)
         ranked = study.claims.ranked()
         truths = [(ranked[f.rank][f.claim], f, study.effects[f.claim]) for f in found]
-        self.false += any(is_false(*each) for each in truths)
+        self.false += any(is_false(*each, blind=each[1].claim in study.blind) for each in truths)
         held = [h for _, finding, truth in truths if (h := covers(finding, truth)) is not None]
         self.covered += bool(held) and all(held)
         self.intervals += bool(held)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from calibration.scenarios import Pool, difference, primary
-from calibration.studies import Drawn
+from calibration.scenarios import difference, primary
+from calibration.studies import Drawn, Pool
 from tutelage.findings import find
 from tutelage.findings.planning import outlooks
 from tutelage.findings.power import power

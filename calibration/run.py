@@ -23,7 +23,8 @@ from calibration import page
 from calibration.failing import failing
 from calibration.measure import Tally, measure
 from calibration.promises import planned, promises
-from calibration.scenarios import Pool, scenarios
+from calibration.scenarios import scenarios
+from calibration.studies import Pool
 
 HERE = Path(__file__).parent
 SEED = 20260
@@ -95,8 +96,12 @@ def main() -> None:
         results = json.loads((HERE / "results.json").read_text())
         fresh = table(studies, arguments.workers, arguments.only)
         named = {(row["scenario"], row["replicates"]): row for row in fresh}
+        known = {(row["scenario"], row["replicates"]): row for row in results["table"]} | named
         results["table"] = [
-            named.get((row["scenario"], row["replicates"]), row) for row in results["table"]
+            known[each.name, n]
+            for each in scenarios(pool)
+            for n in each.replicates
+            if (each.name, n) in known
         ]
         _write(results)
         return

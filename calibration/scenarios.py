@@ -7,13 +7,14 @@ replicate, which makes all of them equal in truth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from calibration.studies import Drawn, Errors, teacher
+from calibration.selected import informed, noise, prediction, search
+from calibration.studies import Drawn, Errors, Pool, Rule, teacher
 from tutelage.config.schema import ClaimsConfig
 from tutelage.findings.looks import declared
 
@@ -21,11 +22,6 @@ MARGIN = 0.5
 REPLICATES = (3, 6, 12)
 STUDENTS = 3
 SIZES = {"small": 1_000, "medium": 4_000, "large": 64_000}  # parameters, for orders and trends
-
-Pool = Mapping[str, np.ndarray]
-"""Test errors in percent of each condition of the pool, [replicates, students]."""
-
-Rule = Callable[[np.random.Generator, int], Drawn]
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,21 @@ def scenarios(pool: Pool) -> Iterator[Scenario]:
     yield Scenario("the best of four lies inside", _best(pool, (1.0, 0.0, 1.0, 1.0)), exact=False)
     yield Scenario("one run in ten diverges", _diverging(pool), exact=False)
     yield Scenario("a stop chosen on validation", _chosen_stop(pool), exact=False)
-    looked = {"no difference": _alike(pool, "kd/again", "kd/large"), **_borders(pool)}
+    alike, apart = (0.0, 0.0, 0.0, 0.0), (0.0, 0.5, 1.0, 1.5)
+    chosen = {
+        "a prediction by noise, four alike": prediction(noise, alike, MARGIN),
+        "a prediction by noise, four apart": prediction(noise, apart),
+        "a prediction by what is known, at its margin": prediction(informed, apart),
+        "no difference from the cell chosen of a search": search(pool, 0.0, _permuted),
+        "less by the margin than the cell chosen of a search": search(pool, -MARGIN, _permuted),
+    }
+    for name, rule in chosen.items():
+        yield Scenario(name, rule, exact="search" in name)
+    looked = {
+        "no difference": _alike(pool, "kd/again", "kd/large"),
+        **_borders(pool),
+        "the best of four, permuted": _best(pool, alike),
+    }
     for name, rule in looked.items():
         yield Scenario(f"{name}, four looks", _looked(rule, 4), False, (12, 24))
     yield Scenario(

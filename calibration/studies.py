@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +14,17 @@ from tutelage.findings import Finding
 Errors = Mapping[str, np.ndarray]
 """Test errors in percent of each condition, [replicates, students]; NaN where a run diverged."""
 
+Pool = Mapping[str, np.ndarray]
+"""Test errors in percent of each condition of the pool, [replicates, students]."""
+
 
 @dataclass(frozen=True)
 class Drawn:
     """One study. `effects` are the true effects of its claims by name, in the unit of the metric;
     of a claim on the best of a family, the names of the conditions that truly are. With `looks` it
-    is looked at while it grows, until its primary claim is decided."""
+    is looked at while it grows, until its primary claim is decided. `validation` has errors like
+    `errors`, `about` more entries of conditions; the predictions of the claims named in `blind`
+    rest on nothing."""
 
     errors: Errors
     claims: ClaimsConfig
@@ -27,6 +32,9 @@ class Drawn:
     teachers: Sequence[Mapping[str, Any]] = field(default=())
     label_noise: float = 0.0
     looks: Sequence[int] | str | None = None
+    validation: Errors = field(default_factory=dict)
+    about: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    blind: frozenset[str] = frozenset()
 
     @property
     def replicates(self) -> int:
@@ -44,11 +52,14 @@ class Drawn:
             conditions.append({
                 "name": name, "group": group, "teacher": teacher or None, "student": "plain-8-8-8",
                 "loss": "KD" if teacher else "CE", "epochs": 120, "decays": [36, 72, 96],
+                **self.about.get(name, {}),
             })  # fmt: skip
+            seen = self.validation.get(name, values)
             runs += [
                 {
                     "key": f"r{r}/{name}/s{s}", "condition": name, "role": "student",
                     "replicate": r, "seed": s, "test_error": None if np.isnan(value) else value,
+                    "val_error": None if np.isnan(value) else seen[r, s],
                     "status": "diverged" if np.isnan(value) else "done",
                 }
                 for (r, s), value in np.ndenumerate(values[:count])
@@ -64,6 +75,10 @@ class Drawn:
         }
 
 
+Rule = Callable[[np.random.Generator, int], Drawn]
+"""How a study of so many replicates is drawn."""
+
+
 def teacher(name: str, replicates: int, **about: Any) -> dict[str, Any]:
     """A fully trained teacher's entry in a results document; `about` says what differs."""
     errors = about.pop("val_errors", np.full(replicates, 10.0))
@@ -75,12 +90,17 @@ def teacher(name: str, replicates: int, **about: Any) -> dict[str, Any]:
     } | about  # fmt: skip
 
 
-def is_false(claim: ClaimConfig, finding: Finding, truth: float | frozenset[str]) -> bool:
+def is_false(
+    claim: ClaimConfig, finding: Finding, truth: float | frozenset[str], *, blind: bool = False
+) -> bool:
     """Whether a finding says what is not so. An effect of exactly zero is none in any direction,
-    and one of exactly the margin is not less than it, and not more."""
+    and one of exactly the margin is not less than it, and not more. That a `blind` selector finds
+    the best is never so."""
     if finding.verdict not in ("supported", "refuted"):
         return False
     supported = finding.verdict == "supported"
+    if blind and supported:
+        return True
     if isinstance(truth, frozenset):
         assert claim.best is not None
         order = list(claim.best.of)
@@ -90,7 +110,7 @@ def is_false(claim: ClaimConfig, finding: Finding, truth: float | frozenset[str]
     margin = claim.margin or 0.0
     if claim.kind == "equivalence":
         return abs(truth) >= margin if supported else abs(truth) <= margin
-    if claim.kind == "non_inferiority":
+    if claim.kind in ("non_inferiority", "prediction"):
         return truth >= margin if supported else truth <= margin
     towards = truth if claim.direction in ("greater", "increasing") else -truth
     return towards <= 0.0 if supported else towards >= margin

@@ -149,3 +149,27 @@ def test_a_trend_is_measured_by_its_slopes(build, teacher) -> None:
     slopes = np.mean([np.array(figures["kd/c"]) - np.array(figures["kd/a"])], axis=0).mean(1) / 2
     assert found.bound == pytest.approx(upper_spread(slopes.std(ddof=1), 5))
     assert found.unit == "points per doubling"
+
+
+@pytest.mark.parametrize(("gain", "margin"), [(2.8, 0.7), (0.2, 0.1), (-3.0, 0.1)])
+def test_the_usual_margin_is_a_quarter_of_the_gain(build, gain, margin) -> None:
+    reference = [[20.0, 21.0], [22.0, 19.0]]
+    errors = {
+        "scratch": [[value + gain for value in row] for row in reference],
+        "kd/a": reference,
+        "kd/b": [[18.0, 25.0], [20.0, 20.0]],  # not what the margin is of
+    }
+    same = claims(same={"equivalence": ["kd/b", "kd/a"], "margin": 0.5})
+    found = one(same, 6, 2, build(errors))
+    assert found.usual_margin == pytest.approx(margin)
+    assert f"at least 0.1 points, is {margin:g} points: a margin" in outlook_sentence(found)
+
+
+def test_other_claims_and_runs_without_scratch_have_no_usual_margin(build) -> None:
+    results, _ = earlier(build, 4, 2)
+    same = claims(same={"equivalence": ["kd/b", "kd/a"], "margin": 0.5})
+    assert one(same, 6, 2, results).usual_margin is None
+    scratch = build({"scratch": [[9.0], [8.0]], "kd/a": [[5.0], [5.0]], "kd/b": [[5.0], [6.0]]})
+    found = one(claims(), 6, 2, scratch)
+    assert found.measured == 2
+    assert found.usual_margin is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,14 @@ from scipy.optimize import root_scalar
 from tutelage.config.schema import ClaimConfig, ClaimsConfig
 from tutelage.findings.claim import Claim, resolve
 from tutelage.findings.multiplicity import FAMILY_ERROR
-from tutelage.findings.pairing import Results
+from tutelage.findings.pairing import Results, differences
 from tutelage.findings.power import POWER, power, replicates_for_power, upper_bound
+from tutelage.findings.prediction import scratch_of
 from tutelage.findings.verdicts import ERRORS
 
 KINDS = ("difference", "non_inferiority", "equivalence", "trend")  # what a t test decides
 STUDENTS = (1, 2, 4, 8)
+GAIN_SHARE, LEAST_MARGIN = 0.25, 0.1  # of an equivalence: of the gain, and in points
 MOST_REPLICATES = 1000
 """Designs of more replicates are named as none: nobody runs them, and their figure means little."""
 
@@ -42,7 +44,8 @@ class Outlook:
     80 %; of a claim that two conditions are alike, up to which they say so if that is true. The
     rest is None or empty where no spread was measured: `bound` is the upper 80 % bound of the
     spread that `measured` replicates showed, carried over to `students`; `chance` what the design
-    comes to at that bound, and `designs` what would reach 80 % there.
+    comes to at that bound, and `designs` what would reach 80 % there. `usual_margin` is that of an
+    equivalence by the rule of `usual_margin`, where the earlier run has students from scratch.
     """
 
     claim: str
@@ -57,6 +60,7 @@ class Outlook:
     bound: float | None = None
     chance: float | None = None
     designs: list[Design] = field(default_factory=list)
+    usual_margin: float | None = None
 
     @property
     def cheapest(self) -> Design | None:
@@ -104,6 +108,8 @@ def _outlooks(
                 name, rank, config.kind, _margin(config), _unit(config), replicates, students,
                 largest_spread=_largest_spread(config, replicates, error),
             )  # fmt: skip
+            if earlier is not None and seen is not None:
+                found = replace(found, usual_margin=usual_margin(earlier, config))
             yield found if seen is None else _measured(found, config, error, seen, cost)
 
 
@@ -124,6 +130,23 @@ def _measured(
     if found.replicates > 1:
         known["chance"] = _chance(config, found.replicates, bound, error)
     return Outlook(**{**vars(found), **known})
+
+
+def usual_margin(earlier: Results, config: ClaimConfig) -> float | None:
+    """The margin of an equivalence of test errors that is not worth telling apart: a quarter of
+    what distillation gains over students from scratch, and at least 0.1 points.
+
+    The gain is that of the second condition, the one that the first is held against, in an earlier
+    run. None for other claims, and where that run has no students from scratch.
+    """
+    if config.equivalence is None or config.metric != "test_error":
+        return None
+    reference = config.equivalence[1]
+    control = scratch_of(earlier, [reference])
+    if control is None or control == reference:
+        return None
+    gains = differences(earlier, "test_error", control, reference).values.values()
+    return max(LEAST_MARGIN, float(np.mean([*gains])) * GAIN_SHARE) if gains else None
 
 
 @dataclass(frozen=True)

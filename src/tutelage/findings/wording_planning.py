@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tutelage.findings.planning import MOST_REPLICATES, Design, Outlook
+from tutelage.findings.planning import LEAST_MARGIN, MOST_REPLICATES, Design, Outlook
 from tutelage.findings.wording import amount, counted
 
 _ALIKE = ("non_inferiority", "equivalence")
@@ -29,7 +29,17 @@ def outlook_sentence(outlook: Outlook) -> str:
     bound = amount(f"{outlook.bound:.2g}", outlook.unit)
     text = f"{design} {found} with a chance of {_percent(outlook.chance)} % (spread {bound}, the "
     text += f"upper 80 % bound from {counted(outlook.measured, 'replicate', 'replicates')}). "
-    return text + _needed(outlook)
+    return text + _needed(outlook) + _usual(outlook)
+
+
+def _usual(outlook: Outlook) -> str:
+    if outlook.usual_margin is None:
+        return ""
+    usual = amount(f"{outlook.usual_margin:.2g}", outlook.unit)
+    return (
+        f" A quarter of what distillation gained there, and at least {LEAST_MARGIN:g} points, is "
+        f"{usual}: a margin has to be set before the replicates that it judges are trained."
+    )
 
 
 def _needed(outlook: Outlook) -> str:
