@@ -28,9 +28,12 @@ _DEEPEST = 20  # levels of nesting; no key of a study lies half as deep
 
 
 def builtin_studies() -> dict[str, Path]:
-    """The studies that ship with the package, by name."""
+    """The studies that ship with the package, by name: `demo`, or `paper/c0-scratch` in a folder.
+
+    A file whose name begins with _ is not one: it is what others extend.
+    """
     folder = importlib.resources.files("tutelage") / "studies"
-    files = Path(str(folder)).rglob("*.yaml")
+    files = (f for f in Path(str(folder)).rglob("*.yaml") if not f.name.startswith("_"))
     return {file.relative_to(str(folder)).with_suffix("").as_posix(): file for file in files}
 
 
