@@ -55,7 +55,7 @@ def test_the_studies_that_ship_are_valid():
     assert {"demo", "demo-clean"} <= set(builtin_studies())
     for name in builtin_studies():
         config = load_study(name)
-        assert config.name == name
+        assert config.name == name.replace("/", "-")  # a name that a file may have
         assert config.question.strip()
         found = expand(config)
         assert any(training.teacher is None for training in found.conditions.values())
@@ -368,6 +368,21 @@ def test_a_study_must_extend_one_that_exists(write, parent, words):
 def test_a_fault_in_the_study_beneath_names_its_file(write):
     write("name: a\nname: b\n", "base.yaml")
     assert message(write("extends: base.yaml\nname: mine\n")).startswith("base.yaml, line 2")
+
+
+def test_what_others_extend_is_no_study_itself():
+    assert "paper/c6-early-stopped-teacher" in builtin_studies()
+    assert not [name for name in builtin_studies() if "_cifar10" in name]
+    with pytest.raises(UserError, match="unknown study"):
+        load_study("paper/_cifar10")
+
+
+def test_the_minis_of_the_paper_share_their_world():
+    minis = [load_study(n, scale="mini") for n in builtin_studies()
+             if n.startswith("paper/c") and n != "paper/c3-family"]  # fmt: skip
+    assert len(minis) == 13
+    worlds = {str((c.data, c.recipe, c.student, c.replicates, c.seed)) for c in minis}
+    assert len(worlds) == 1
 
 
 def test_find_study_gives_the_file():
