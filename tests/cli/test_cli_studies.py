@@ -89,3 +89,14 @@ def test_another_verdict_makes_another_page(tmp_path, verdict, title) -> None:
 def test_the_committed_page_is_what_the_committed_records_give() -> None:
     page = (ROOT / "docs/paper.md").read_text(encoding="utf-8")
     assert page == paper_page(ROOT / "results/paper")
+
+
+def test_every_network_of_every_scale_exists() -> None:
+    from tutelage.config.expand import expand
+    from tutelage.config.load import load_study
+    from tutelage.study.checks import check_names
+
+    for name in builtin_studies():
+        for scale in scales_of(name) or [None]:
+            config = load_study(name, scale=scale)
+            check_names(config, expand(config))
