@@ -1,9 +1,9 @@
 """What every built-in study is predicted to cost at each scale, for `tutelage list studies`.
 
-    python -m benchmarks.study_costs STORE [SOURCE=PATH ...]
+    python -m benchmarks.study_costs STORE [SOURCE=PATH ...] [STUDY:SCALE ...]
 
 Paces are measured on this machine, as `tutelage plan` does, and the sums written, in core-minutes,
-into src/tutelage/studies/costs.json. Studies whose data is not named are planned on that of
+into src/tutelage/studies/costs.json: of all, or of those named. Studies whose data is not named are planned on that of
 `cifar10`, if they are of CIFAR-100: its images are as many, and of one size.
 """
 
@@ -23,10 +23,13 @@ FILE = Path(__file__).parents[1] / "src/tutelage/studies/costs.json"
 
 def main(store: str, *sources: str) -> None:
     """Predict and write; a study whose data is not there keeps what was written before."""
-    paths: dict[str, str] = dict(source.split("=", 1) for source in sources)
+    paths: dict[str, str] = dict(source.split("=", 1) for source in sources if "=" in source)
+    wanted = [source for source in sources if "=" not in source]
     known = json.loads(FILE.read_text()) if FILE.exists() else {}
     for name in sorted(builtin_studies()):
         for scale in scales_of(name) or [""]:
+            if wanted and f"{name}:{scale}" not in wanted:
+                continue
             source = load_study(name, scale=scale or None).data.source
             overrides = []
             if source == "cifar100" and source not in paths:
