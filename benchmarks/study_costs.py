@@ -3,8 +3,8 @@
     python -m benchmarks.study_costs STORE [SOURCE=PATH ...] [STUDY:SCALE ...]
 
 Paces are measured on this machine, as `tutelage plan` does, and the sums written, in core-minutes,
-into src/tutelage/studies/costs.json: of all, or of those named. Studies whose data is not named are planned on that of
-`cifar10`, if they are of CIFAR-100: its images are as many, and of one size.
+into src/tutelage/studies/costs.json: of all, or of those named. Studies whose data is not named are
+planned on that of `cifar10`, if they are of CIFAR-100: its images are as many, and of one size.
 """
 
 from __future__ import annotations
