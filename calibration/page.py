@@ -24,6 +24,9 @@ that judges yours. {studies:,} studies stand behind each row.
   more*: those are marked ≥.
 - **wrong sign**: studies with an interval on the wrong side of zero.
 
+The truth of a prediction is the regret to be expected with the teachers at hand; where that is also
+its margin, either verdict is false, and that a selector of noise finds the best is false always.
+
 | drawn | replicates | false, % | held, % | wrong sign, % | |
 |---|---|---|---|---|---|
 """
