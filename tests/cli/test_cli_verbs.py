@@ -289,7 +289,6 @@ def test_show_a_run(call, ran, document):
 @pytest.mark.parametrize(
     ("what", "names"),
     [
-        ("studies", {"demo", "demo-clean"}),
         ("models", {"plain", "wrn"}),
         ("losses", {"kd", "mse", "dist", "dkd", "annealing", "at"}),
         ("datasets", {"digits", "image-folder"}),

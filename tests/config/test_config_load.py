@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tutelage.config.expand import expand
-from tutelage.config.load import builtin_studies, find_study, load_study
+from tutelage.config.load import builtin_studies, find_study, load_study, notes_of
 from tutelage.config.schema import AdamW
 from tutelage.errors import UserError
 
@@ -55,7 +55,7 @@ def test_the_studies_that_ship_are_valid():
     assert {"demo", "demo-clean"} <= set(builtin_studies())
     for name in builtin_studies():
         config = load_study(name)
-        assert config.name == name
+        assert config.name.startswith(name.replace("/", "-"))  # a name that a file may have
         assert config.question.strip()
         found = expand(config)
         assert any(training.teacher is None for training in found.conditions.values())
@@ -368,6 +368,47 @@ def test_a_study_must_extend_one_that_exists(write, parent, words):
 def test_a_fault_in_the_study_beneath_names_its_file(write):
     write("name: a\nname: b\n", "base.yaml")
     assert message(write("extends: base.yaml\nname: mine\n")).startswith("base.yaml, line 2")
+
+
+def test_what_others_extend_is_no_study_itself():
+    assert "paper/c6-early-stopped-teacher" in builtin_studies()
+    assert not [name for name in builtin_studies() if "_cifar10" in name]
+    with pytest.raises(UserError, match="unknown study"):
+        load_study("paper/_cifar10")
+
+
+def test_the_minis_of_the_paper_share_their_world():
+    minis = [load_study(n, scale="mini") for n in builtin_studies()
+             if n.startswith("paper/c") and n != "paper/c3-family"]  # fmt: skip
+    assert len(minis) == 13
+    worlds = {str((c.data, c.recipe, c.student, c.replicates, c.seed)) for c in minis}
+    assert len(worlds) == 1
+
+
+def test_notes_on_the_paper_are_no_part_of_a_study(write):
+    text = (
+        "extends: demo\nname: mine\npaper:\n  early-repairs:\n    item: Fig. 1\n"
+        "    says: so\n    agrees: supported\n    follows: {supported: do it}\n"
+    )
+    study = write(text)
+    assert load_study(study) == load_study("demo").model_copy(update={"name": "mine"})
+    note = notes_of(study)["early-repairs"]
+    assert (note.item, note.follows) == ("Fig. 1", {"supported": "do it"})
+    found = [note.stands(v) for v in ("supported", "refuted", "undecided")]
+    assert found == ["agrees", "does not agree", "open"]
+    assert note.model_copy(update={"agrees": None}).stands("refuted") == "not in the paper"
+    for wrong, words in (("early-repairs:", "no claim called early"), ("item:", "paper.early-rep")):
+        with pytest.raises(UserError, match=words):
+            notes_of(write(text.replace(wrong, wrong.replace("-repairs", "").replace("item", "x"))))
+
+
+def test_every_study_of_the_paper_says_what_follows_from_each_verdict():
+    noted = {name: notes_of(name) for name in builtin_studies() if name.startswith("paper/c")}
+    assert len(noted) == 14
+    for name, notes in noted.items():
+        assert notes, name
+        for note in notes.values():
+            assert set(note.follows) == {"supported", "refuted", "undecided"}, name
 
 
 def test_find_study_gives_the_file():

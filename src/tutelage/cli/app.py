@@ -251,15 +251,30 @@ def report(
     look.write_report(study, output=output, store=store)
 
 
+@app.command()
+def paper(
+    results: Annotated[Path, typer.Option("--results", help="The folder of the records.")] = Path(
+        "results/paper"
+    ),
+    page: Annotated[Path, typer.Option("--page", help="The page's file.")] = Path("docs/paper.md"),
+    store: StoreOption = None,
+) -> None:
+    """Write what came of the studies of the paper, claim by claim, beside what it says."""
+    from tutelage.cli.paper import write_paper
+
+    write_paper(results, page, store)
+
+
 @app.command(name="list")
 def list_things(
     what: Annotated[str, typer.Argument(help="studies, models, losses, datasets or recipes.")],
     json: JsonOption = False,
+    store: StoreOption = None,
 ) -> None:
     """List what there is to choose from."""
     from tutelage.cli import look
 
-    look.show_list(what, as_json=json)
+    look.show_list(what, as_json=json, store=store)
 
 
 @app.command()

@@ -17,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from tutelage.api import Study, default_store, open_result, outlook
-from tutelage.config.load import builtin_studies, load_study
 from tutelage.config.recipe import NAMED
 from tutelage.config.schema import StudyConfig
 from tutelage.config.schema_losses import FEATURE_METHODS, METHODS, LossConfig
@@ -174,17 +173,21 @@ def write_report(study: str, *, output: Path | None, store: Path | None) -> None
         print(path)
 
 
-def show_list(what: str, *, as_json: bool) -> None:
-    """Print what there is to choose from."""
+def show_list(what: str, *, as_json: bool, store: Path | None = None) -> None:
+    """Print what there is to choose from; of studies also how far they are in the store."""
+    if what == "studies":
+        from tutelage.cli.studies import show_studies
+
+        show_studies(as_json=as_json, store=store, console=console)
+        return
     makers = {
-        "studies": _studies,
         "models": lambda: {**FAMILIES, **FOREIGN},
         "losses": _losses,
         "datasets": lambda: dict(SOURCES),
         "recipes": lambda: {name: json.dumps(recipe) for name, recipe in NAMED.items()},
     }
     if what not in makers:
-        raise unknown("list", what, makers)
+        raise unknown("list", what, ["studies", *makers])
     found = makers[what]()
     if as_json:
         _print_json(found)
@@ -193,10 +196,6 @@ def show_list(what: str, *, as_json: bool) -> None:
     for name, text in found.items():
         table.add_row(name, escape(text))
     console.print(table)
-
-
-def _studies() -> dict[str, str]:
-    return {name: load_study(name).question for name in sorted(builtin_studies())}
 
 
 def _losses() -> dict[str, str]:
@@ -232,6 +231,10 @@ def show_schema() -> None:
             "type": "object",
             "description": "overrides by name, chosen with --scale; the first is the default",
         },
+    }
+    schema["properties"]["paper"] = {
+        "type": "object",
+        "description": "what a paper says where a claim, named by the key, asks the same",
     }
     # A study that extends another may leave out whatever that one has.
     schema["anyOf"] = [{"required": schema.pop("required")}, {"required": ["extends"]}]

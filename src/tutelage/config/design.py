@@ -123,6 +123,7 @@ class Training:
     watched_from: int = 0
     searched: float | None = None  # of a cell of a search: its length, in plain trainings
     part: tuple[int, int] | None = None  # (k, n): trained without part k (0, 1, ...) of n
+    member: int = 0  # of a teacher: which of several networks that are alike
 
     def steps(self, *teachers: str | None) -> tuple[EpochStep, ...]:
         """What each epoch does, when the identities of the reference's stages are `teachers`:

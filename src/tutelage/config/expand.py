@@ -141,7 +141,10 @@ def _check_claims(study: StudyConfig, expanded: Expanded) -> None:
             where = f"claims.{rank}.{name}"
             with located(where):
                 unit_of(claim.trend.of if claim.trend else claim.metric)
-            named = _named_in(claim, conditions, teachers, where)
+            if claim.between is not None:
+                _check_teachers(claim, teachers, where)
+                continue
+            named = _named_in(claim, conditions, teachers, where) + (claim.minus or [])
             if claim.account is not None:
                 named = _with_cells(named, conditions, where)
             for pair in claim.also or []:
@@ -159,7 +162,15 @@ def _check_claims(study: StudyConfig, expanded: Expanded) -> None:
                     )
             if claim.prediction is not None:
                 _check_same_student(named, conditions, where)
+                _check_short(claim.prediction.short, named, conditions, where)
             check_precision(named, expanded, where)
+
+
+def _check_teachers(claim: ClaimConfig, teachers: dict[str, Teacher], where: str) -> None:
+    """Raises UserError where a claim between teachers names one that the study does not have."""
+    for name in claim.difference or claim.non_inferiority or claim.equivalence or []:
+        if name not in teachers:
+            raise unknown("teacher", name, teachers, where=where)
 
 
 def _with_cells(named: list[str], conditions: dict[str, Training], where: str) -> list[str]:
@@ -219,6 +230,24 @@ def _check_same_student(names: list[str], conditions: dict[str, Training], where
                 where=where,
                 fix="Make a prediction of each student.",
             )
+
+
+def _check_short(
+    short: str | None, named: list[str], conditions: dict[str, Training], where: str
+) -> None:
+    """Raises UserError where a short run lacks a teacher of the conditions that it is to choose
+    from, or trains another student."""
+    if short is None:
+        return
+    tried = {c.teacher: c for c in conditions.values() if c.group == short}
+    if not tried:
+        raise unknown("group of conditions", short, {c.group for c in conditions.values()},
+                      where=where)  # fmt: skip
+    for name in named:
+        brief = tried.get(conditions[name].teacher)
+        if brief is None or brief.model != conditions[name].model:
+            raise UserError(f"{short} has no student like that of {name} under its teacher.",
+                            where=where, fix=f"Add its teacher to {short}.")  # fmt: skip
 
 
 def _family_in(

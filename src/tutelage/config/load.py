@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
+from tutelage.config.paper import PaperNote, read_notes
 from tutelage.config.schema import StudyConfig
 from tutelage.errors import UserError, nearest, unknown
 
@@ -28,9 +29,12 @@ _DEEPEST = 20  # levels of nesting; no key of a study lies half as deep
 
 
 def builtin_studies() -> dict[str, Path]:
-    """The studies that ship with the package, by name."""
+    """The studies that ship with the package, by name: `demo`, or `paper/c0-scratch` in a folder.
+
+    A file whose name begins with _ is not one: it is what others extend.
+    """
     folder = importlib.resources.files("tutelage") / "studies"
-    files = Path(str(folder)).rglob("*.yaml")
+    files = (f for f in Path(str(folder)).rglob("*.yaml") if not f.name.startswith("_"))
     return {file.relative_to(str(folder)).with_suffix("").as_posix(): file for file in files}
 
 
@@ -58,10 +62,28 @@ def load_study(
     """
     raw, text, source = _read(study, above=())
     raw = _apply_scale(raw, scale, source)
+    raw.pop("paper", None)  # what it is compared with, which is none of its settings
     raw = _apply_overrides(raw, overrides)
     if data is not None and isinstance(raw.get("data"), dict):
         raw["data"]["path"] = data
     return validate(raw, source=source, text=text, overrides=overrides)
+
+
+def scales_of(study: str) -> list[str]:
+    """The names of a study's scales, the default one first; empty for a study without any."""
+    raw, _, source = _read(study, above=())
+    scales = raw.get("scales") or {}
+    if not isinstance(scales, dict):
+        raise UserError("scales must map names to overrides.", where=f"{source}, scales")
+    return list(scales)
+
+
+def notes_of(study: str) -> dict[str, PaperNote]:
+    """What a study file has of the paper that it is about, by the names of its claims."""
+    raw, _, source = _read(study, above=())
+    ranked = load_study(study).claims.ranked()
+    claims = {name for of_rank in ranked.values() for name in of_rank}
+    return read_notes(raw.get("paper"), claims, source)
 
 
 def validate(
@@ -249,7 +271,7 @@ def _known_keys(path: Sequence[str | int]) -> list[str]:
         kinds = [kind for annotation in found for kind in _models_in(annotation)] or kinds
         inside_mapping = any(_is_mapping(annotation) for annotation in found)
     keys = {key for kind in kinds for key in kind.model_fields}
-    return sorted(keys if path else keys | {"extends", "scales"})
+    return sorted(keys if path else keys | {"extends", "scales", "paper"})
 
 
 def _is_mapping(annotation: Any) -> bool:

@@ -200,6 +200,11 @@ class TeacherConfig(_Taught):
     )
     stop: StopConfig | None = None
     scale: ScaleConfig | None = None
+    member: Count | None = Field(
+        default=None,
+        description="another network of the same kind: teachers share their seeds unless they have "
+        "different numbers here",
+    )
     teacher: Name | None = Field(
         default=None, description="who taught this teacher (sequential KD)"
     )

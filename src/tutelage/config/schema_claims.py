@@ -32,20 +32,32 @@ class BestConfig(Strict):
 
 Selector = Literal[
     "teacher_error", "teacher_nll", "teacher_ece", "teacher_entropy", "teacher_entropy_t4",
-    "teacher_variance", "teacher_variance_t4", "teacher_parameters",
+    "teacher_variance", "teacher_variance_t4", "teacher_parameters", "short_run",
 ]  # fmt: skip
 
 
 class PredictionConfig(Strict):
     """Whether what is known of the teachers before students are trained finds the best student."""
 
-    by: Selector = Field(description="a figure of the teachers, on validation data")
+    by: Selector = Field(
+        description="a figure of the teachers, on validation data; or short_run, the validation "
+        "error of the students of a short run"
+    )
     of: Name | Annotated[list[str], Field(min_length=3)] = Field(
         description="conditions, or one group of them"
     )
     better: Literal["less", "more"] | None = Field(
         default=None, description="which end of the figure is chosen, where not the usual one"
     )
+    short: Name | None = Field(
+        default=None, description="with short_run: the group of conditions that are trained briefly"
+    )
+
+    @model_validator(mode="after")
+    def _short_run(self) -> PredictionConfig:
+        if (self.short is not None) != (self.by == "short_run"):
+            raise ValueError("short and by: short_run go together")
+        return self
 
 
 Rank = Literal["primary", "secondary", "exploratory"]
@@ -73,6 +85,14 @@ class ClaimConfig(Strict):
         default=None,
         description="the same comparison in other settings (entropy-matched, four times as long): "
         "a verdict needs them all",
+    )
+    minus: Pair | None = Field(
+        default=None,
+        description="another pair: its difference is taken from that of `difference`, so that the "
+        "claim is one of interaction",
+    )
+    between: Literal["teachers"] | None = Field(
+        default=None, description="teachers: what is compared are teachers, by their own figures"
     )
     account: Literal["free", "shared", "full"] | SharedBy | None = Field(
         default=None,
@@ -121,6 +141,21 @@ class ClaimConfig(Strict):
             raise ValueError("also names a pair twice")
         if self.images == "new" and (not pair or self.metric != "test_error"):
             raise ValueError("images: new takes two conditions and the metric test_error")
+        return self
+
+    @model_validator(mode="after")
+    def _contrasts(self) -> ClaimConfig:
+        pair = self.difference or self.non_inferiority or self.equivalence
+        for key in ("minus", "between"):
+            alone = pair and not (self.also or self.account or self.images)
+            if getattr(self, key) and not alone:
+                raise ValueError(f"{key} takes a pair, without also, account or images")
+        if self.minus and self.minus[0] == self.minus[1]:
+            raise ValueError(f"minus compares {self.minus[0]} with itself")
+        if self.minus and (not self.difference or self.between or self.minus == pair):
+            raise ValueError("minus takes a difference, and another pair of conditions than it")
+        if self.between and not self.metric.startswith(("val_", "test_")):
+            raise ValueError("teachers have figures on validation and test images alone")
         return self
 
     @property

@@ -70,6 +70,7 @@ def resolve_teacher(
         tutor = other(config.teacher).name if config.teacher else None
         training = training_of(study, config, name, name, config.model or "", tutor, where)
         training = _untrained(training) if given else training
+        training = replace(training, member=config.member or 0)
         stop = "as it came" if given else "full"
         base = Teacher(name, StateRef(name), name, stop, None, tutor)
     teacher = replace(base, name=name)
@@ -101,7 +102,7 @@ def _is_given(config: TeacherConfig, where: str) -> bool:
     if weights is None or config.fine_tune:
         return False
     fix = "Add `fine_tune: true` to train it, or leave this out."
-    for key in (*TAUGHT, "ce_weight", "recipe", "teacher", "stop", "cross_fit"):
+    for key in (*TAUGHT, "ce_weight", "recipe", "teacher", "stop", "cross_fit", "member"):
         if getattr(config, key) is not None:
             what = f"this teacher has weights from outside and is not trained; {key} has no effect."
             raise UserError(what, where=f"{where}.{key}", fix=fix)
@@ -235,7 +236,7 @@ def _scaled(
 
 
 def _refuse_training_keys(config: TeacherConfig, where: str) -> None:
-    own = (*TAUGHT, "ce_weight", "recipe", "teacher", "fine_tune")
+    own = (*TAUGHT, "ce_weight", "recipe", "teacher", "fine_tune", "member")
     for key in own:
         if getattr(config, key) is not None:
             name = "of" if config.of else "ensemble" if config.ensemble else "schedule"

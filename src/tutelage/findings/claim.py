@@ -21,6 +21,8 @@ from tutelage.findings.pairing import (
     Sample,
     differences,
     family,
+    interactions,
+    of_teachers,
     order,
     ordered,
     replicate_means,
@@ -142,6 +144,12 @@ class Claim:
         if self.config.trend is not None:
             return slopes(results, self.metric, self.conditions, self.config.trend.over, diverged)
         first, second = self.conditions
+        if self.config.between is not None:
+            return of_teachers(results, self.metric, first, second)
+        if self.config.minus is not None:
+            return interactions(
+                results, self.metric, (first, second), tuple(self.config.minus), diverged
+            )
         if self.config.account is not None:
             return against_tuned(results, first, second, self.config.account, diverged)
         return differences(results, self.metric, first, second, diverged)

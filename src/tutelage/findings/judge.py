@@ -186,7 +186,11 @@ def _method(results: Results, judged: Judged, diverged: Diverged) -> str:
         error = 100.0 * judged.terms.shown
         text = f"two one-sided t tests at {error:.2g} % ({text})"
     if claim.config.trend is None:
-        text += " over replicate means of differences paired on student seeds"
+        if claim.config.between:
+            text += " over the replicates' differences between the two teachers' own figures"
+        else:
+            of = "differences between two differences" if claim.config.minus else "differences"
+            text += f" over replicate means of {of} paired on student seeds"
         text += _on_images(results, judged)
         if claim.config.account:
             first, second = claim.conditions

@@ -111,6 +111,33 @@ def differences(
     return means.reduced(lambda _, mean: float(mean[0] - mean[1]))
 
 
+def interactions(
+    results: Results,
+    metric: str,
+    pair: tuple[str, str],
+    minus: Sequence[str],
+    diverged: Diverged = "chance",
+) -> Sample[float]:
+    """The paired difference within `pair` minus that within `minus`, of every replicate."""
+    means = replicate_means(results, metric, [*dict.fromkeys((*pair, *minus))], diverged)
+    places = {name: i for i, name in enumerate(dict.fromkeys((*pair, *minus)))}
+
+    def contrast(_: int, mean: np.ndarray) -> float:
+        a, b, c, d = (float(mean[places[name]]) for name in (*pair, *minus))
+        return (a - b) - (c - d)
+
+    return means.reduced(contrast)
+
+
+def of_teachers(results: Results, metric: str, first: str, second: str) -> Sample[float]:
+    """The difference between two teachers' own figures, in every replicate that has both."""
+    entries = [teacher_named(results, name) for name in (first, second)]
+    mine, theirs = (teacher_errors(entry, metric) if entry else {} for entry in entries)
+    values = {r: mine[r] - theirs[r] for r in sorted(mine.keys() & theirs.keys())}
+    replicates = len({row["replicate"] for row in results["runs"]})
+    return Sample(values, replicates, 0, 0)
+
+
 def slopes(
     results: Results,
     metric: str,

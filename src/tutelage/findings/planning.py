@@ -145,6 +145,7 @@ class _Spread:
         names = {condition["name"] for condition in results["conditions"]}
         groups = {condition["group"] for condition in results["conditions"]}
         named = config.difference or config.non_inferiority or config.equivalence or []
+        named = [*named, *(config.minus or [])]
         if config.trend is not None:
             within = config.trend.within
             named = within if isinstance(within, list) else []

@@ -23,6 +23,7 @@ BETTER: dict[Selector, Literal["less", "more"]] = {
     "teacher_variance": "more",
     "teacher_variance_t4": "more",
     "teacher_parameters": "less",
+    "short_run": "less",
 }
 """Which end is chosen. A soft teacher tells more of the classes than a sure one (Hinton et al.
 2015, arXiv 1503.02531), and most where it tells the wrong classes apart (Li et al. 2022, arXiv
@@ -41,6 +42,7 @@ NAMES: dict[Selector, str] = {
     "teacher_variance": "variance of wrong classes",
     "teacher_variance_t4": "variance of wrong classes at temperature 4",
     "teacher_parameters": "number of parameters",
+    "short_run": "validation error of a short run",
 }
 
 
@@ -55,11 +57,32 @@ def selector_values(
     """The selector's value [k] of every condition in a replicate, less being better (so its
     opposite where more is); None where one of them is not known, as of a diverged teacher."""
     entries = {condition["name"]: condition for condition in results["conditions"]}
-    found = [_value(results, config.by, entries[c]["teacher"], replicate) for c in conditions]
+    if config.by == "short_run":
+        found = [_briefly(results, config, entries[c]["teacher"], replicate) for c in conditions]
+    else:
+        found = [_value(results, config.by, entries[c]["teacher"], replicate) for c in conditions]
     known = [value for value in found if value is not None]
     if len(known) < len(found):
         return None
     return np.array(known) * (1.0 if better(config) == "less" else -1.0)
+
+
+def _briefly(
+    results: Results, config: PredictionConfig, teacher: str, replicate: int
+) -> float | None:
+    """The mean validation error of the students that the short run has of a teacher."""
+    names = {
+        condition["name"]
+        for condition in results["conditions"]
+        if condition["group"] == config.short and condition["teacher"] == teacher
+    }
+    errors = [
+        row["val_error"]
+        for row in results["runs"]
+        if row["condition"] in names and row["replicate"] == replicate
+    ]
+    known = [error for error in errors if error is not None]
+    return float(np.mean(known)) if known and len(known) == len(errors) else None
 
 
 def _value(results: Results, by: Selector, name: str | None, replicate: int) -> float | None:

@@ -128,9 +128,19 @@ def _unmeasured(claim: Claim) -> str:
         return f"No replicate has students of all of {names} in two halves, and their teachers"
     if claim.config.trend is None:
         first, second = claim.conditions
+        if claim.config.between is not None:
+            return f"No replicate has figures of both {first} and {second}"
         return f"No replicate has both {first} and {second} with the same student seed"
     names = ", ".join(claim.conditions) or "the conditions of the claim"
     return f"No replicate has the runs of at least two different teachers in {names}"
+
+
+def _interaction(claim: Claim, effect: float, places: int) -> str:
+    """ "dkd/a minus dkd/b has 0.5 points more test error than kd/a minus kd/b"."""
+    first, second = claim.conditions
+    third, fourth = claim.config.minus or ("", "")
+    pairs = f"{first} minus {second}", f"{third} minus {fourth}"
+    return comparison(*pairs, claim.metric, effect, places)
 
 
 def _measured(claim: Claim, sample: Sample[Any], found: Estimate) -> str:
@@ -140,7 +150,10 @@ def _measured(claim: Claim, sample: Sample[Any], found: Estimate) -> str:
     if trend is None:
         first, second = claim.conditions
         text = comparison(first, second, claim.metric, found.effect, places)
-        return f"{claim.scope(found.n)}{text} ({evidence(found, sample, places)})"
+        if claim.config.minus is not None:
+            text = _interaction(claim, found.effect, places)
+        text = f"{claim.scope(found.n)}{text}"
+        return f"{text} ({evidence(found, sample, places)})"
     rows = f"over {', '.join(claim.conditions)}"
     text = f"with each {_PER[trend.over]}, {slope_text(claim.metric, found.effect, places)}"
     text = f"{claim.scope(found.n)}{text}"

@@ -21,6 +21,8 @@ _HALVES = {
 def selected(config: PredictionConfig) -> str:
     """ "the teacher's least validation error"."""
     end = "least" if better(config) == "less" else "largest"
+    if config.by == "short_run":
+        return f"the {end} {NAMES[config.by]} ({config.short})"
     return f"the teacher's {end} {NAMES[config.by]}"
 
 

@@ -118,7 +118,8 @@ class Context:
         if not manifests:
             raise UserError("holds no study yet.", where=str(store.root),
                             fix="Run one: tutelage run demo.")  # fmt: skip
-        matching = [m for m in manifests if study in ("last", m["name"])] or [
+        name = study.replace("/", "-")  # as the studies in folders are called
+        matching = [m for m in manifests if name in ("last", m["name"])] or [
             m for m in manifests if len(study) >= 4 and m["id"].startswith(study)
         ]
         if not matching:

@@ -188,10 +188,13 @@ def _teachers(
         for state in states_in(teacher.reference):
             if isinstance(state.at, int):
                 kept[state.training].add(state.at)
+
     # All teachers of a replicate share their seeds, so that teachers of one architecture that
-    # differ in their stop begin alike.
-    init = _seed(study, "teacher", replicate, "init")
-    stream = _seed(study, "teacher", replicate, "stream")
+    # differ in their stop begin alike; but not those that are to be different members.
+    def seed(what: str, training: Training) -> int:
+        more = [training.member] if training.member else []  # without it, the seeds of before
+        return _seed(study, "teacher", replicate, what, *more)
+
     return [
         Node(
             key=teacher_key(replicate, name),
@@ -199,7 +202,9 @@ def _teachers(
             role="teacher",
             training=training,
             seed=0,
-            start=_start(study, training, data, device, init, stream),
+            start=_start(
+                study, training, data, device, seed("init", training), seed("stream", training)
+            ),
             keep=frozenset(kept[name]),
             needs=_needs(expanded, training, replicate),
         )

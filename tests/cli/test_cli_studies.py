@@ -1,0 +1,102 @@
+"""`list studies` and `paper`: purposes, costs and states; records and the page of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tutelage.cli.studies import predicted_costs
+from tutelage.config.load import builtin_studies, scales_of
+from tutelage.reporting.paper_page import paper_page
+
+ROOT = Path(__file__).parents[2]
+FINDING = {
+    "claim": "early-teaches-better", "rank": "primary", "verdict": "refuted", "effect": 0.75,
+    "low": 0.5, "high": 1.0, "unit": "points", "margin": 0.5, "n": 6, "level": 0.95,
+    "sentence": "kd/stop-0.325 has 0.75 points more.",
+}  # fmt: skip
+RECORD = {
+    "name": "paper-c6-early-stopped-teacher", "id": "x", "source": "cifar10",
+    "shape": [16, 16, 3], "train": 2000, "label_noise": 0.0, "replicates": 6, "students": 2,
+    "findings": [FINDING],
+    "sentences": [{"sentence": "A", "verdict": "not tested", "text": "none"},
+                  {"sentence": "B", "verdict": "refuted", "text": "It does not."}],
+}  # fmt: skip
+
+
+def test_every_study_and_scale_has_a_predicted_cost() -> None:
+    costs = predicted_costs()
+    missing = [(n, s) for n in builtin_studies() for s in scales_of(n) or [""]
+               if costs.get(n, {}).get(s, 0) <= 0]  # fmt: skip
+    assert missing == []
+
+
+def test_the_minis_together_stay_within_two_hours_of_two_cores() -> None:
+    """Each as if alone, so that what they share counts more than once."""
+    minis = {n: c["mini"] for n, c in predicted_costs().items() if n.startswith("paper/c")
+             and "mini" in c}  # fmt: skip
+    assert len(minis) == 13
+    assert sum(minis.values()) < 2 * 240
+
+
+def test_list_studies_tells_purpose_cost_and_state(capsys, tmp_path) -> None:
+    from rich.console import Console
+
+    from tutelage.cli.studies import show_studies
+
+    show_studies(as_json=True, store=tmp_path / "none", console=Console())
+    rows = json.loads(capsys.readouterr().out)
+    assert rows.keys() == builtin_studies().keys()
+    mini, full = rows["paper/c6-early-stopped-teacher"]["scales"]
+    assert (mini["scale"], mini["state"]) == ("mini", "not run")
+    assert mini["core_minutes"] < full["core_minutes"]
+    show_studies(as_json=False, store=tmp_path / "none", console=Console(width=200))
+    said = capsys.readouterr().out
+    assert "paper/c6-early-stopped-teacher" in said
+    assert "Does a teacher whose training stops early teach better" in said
+
+
+def test_the_page_holds_claim_verdict_and_what_follows(tmp_path) -> None:
+    (tmp_path / "c6.json").write_text(json.dumps(RECORD))
+    page = paper_page(tmp_path)
+    row = next(line for line in page.splitlines() if line.startswith("| early-teaches-better"))
+    for words in (
+        "22 of 22",
+        "+0.75 points (95 %: +0.50 to +1.00), n = 6, margin 0.5",
+        "refuted",
+        "does not agree",
+        "JPEG copies",
+        "Train the teacher to its end",
+    ):
+        assert words in row  # fmt: skip
+    assert "Does not agree with the paper (1)" in page
+    assert "(B) **refuted**. It does not." in page
+    assert "`paper/c2-width` at scale mini" in page
+
+
+@pytest.mark.parametrize(
+    ("verdict", "title"),
+    [("supported", "Agrees with the paper (1)"), ("undecided", "Undecided (1)")],
+)
+def test_another_verdict_makes_another_page(tmp_path, verdict, title) -> None:
+    (tmp_path / "c6.json").write_text(json.dumps(RECORD | {"findings": [FINDING | {
+        "verdict": verdict}]}))  # fmt: skip
+    assert title in paper_page(tmp_path)
+
+
+def test_the_committed_page_is_what_the_committed_records_give() -> None:
+    page = (ROOT / "docs/paper.md").read_text(encoding="utf-8")
+    assert page == paper_page(ROOT / "results/paper")
+
+
+def test_every_network_of_every_scale_exists() -> None:
+    from tutelage.config.expand import expand
+    from tutelage.config.load import load_study
+    from tutelage.study.checks import check_names
+
+    for name in builtin_studies():
+        for scale in scales_of(name) or [None]:
+            config = load_study(name, scale=scale)
+            check_names(config, expand(config))
