@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tutelage.config.canonical import canonical
 from tutelage.config.fields import Count, Strict
@@ -63,6 +63,11 @@ class DataConfig(Strict):
         description="how an image that is not square gets its size: from its central square, or "
         "whole with its sides changed",
     )
+    streamed: bool | None = Field(
+        default=None,
+        description="whether images stay in their files and are decoded when they are needed, "
+        "because they do not fit in memory; needs a folder of images and data.size",
+    )
     label_noise: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         default=0.0, description="share of train and validation labels replaced by another class"
     )
@@ -70,6 +75,19 @@ class DataConfig(Strict):
         default="none",
         description="augmentation: none, flip, shift-1, crop-4, crop-4-flip, or transforms",
     )
+
+    @field_validator("streamed")
+    @classmethod
+    def _said_or_not(cls, value: bool | None) -> bool | None:
+        return value or None  # `false` says what is so anyway, and has no part in an identity
+
+    @model_validator(mode="after")
+    def _streamed_to_a_size(self) -> DataConfig:
+        if self.streamed and self.size is None:
+            raise ValueError("streamed images need a size: set data.size, such as 224")
+        if self.streamed and self.fit != "crop":
+            raise ValueError("streamed images are cropped: remove data.fit")
+        return self
 
     @property
     def views_text(self) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.config.canonical import digest
+from tutelage.data.image_files import taken
 from tutelage.data.world import Split, World
 from tutelage.errors import UserError
 
@@ -33,7 +34,7 @@ def without_part(world: World, part: int, parts: int) -> World:
     It is normalised by the figures of all images, as whoever asks its networks does.
     """
     kept = np.flatnonzero(parts_of(world.train.labels, parts) != part)
-    train = Split(world.train.images[kept], world.train.labels[kept])
+    train = Split(taken(world.train.images, kept), world.train.labels[kept])
     marks = (
         digest(["without", part, parts, mark])
         for mark in (world.training_fingerprint, world.fingerprint)

@@ -1,4 +1,5 @@
-"""Where images come from. Every source delivers uint8 pixels and int64 labels in memory."""
+"""Where images come from. Every source delivers uint8 pixels and int64 labels, in memory unless
+they are streamed."""
 
 from __future__ import annotations
 
@@ -14,8 +15,10 @@ from tutelage.config.schema import DataConfig
 from tutelage.data.array_cache import Cache, cached
 from tutelage.data.formats import ImageSet, Options, recognise, stamps
 from tutelage.data.formats.image_folder import simplified
+from tutelage.data.image_files import Images
 from tutelage.data.named_sets import NAMED_SETS
 from tutelage.data.prepare import canonical_order, prepare
+from tutelage.data.streamed import open_streamed
 from tutelage.errors import UserError, unknown
 
 _FORMATS = "official files, a folder of images or .npz"
@@ -35,14 +38,15 @@ CACHE_VERSION = 2  # raised when reading changes pixels, labels or their order
 class Source:
     """All images of a source, before any split.
 
-    `images` is uint8 [N, H, W, C] (perhaps memory-mapped), `labels` int64 [N] with values below
-    len(class_names). `test_images` and `test_labels` are the source's own test set, or None.
+    `images` is uint8 [N, H, W, C] (perhaps memory-mapped, or ImageFiles), `labels` int64 [N] with
+    values below len(class_names). `test_images` and `test_labels` are the source's own test set, or
+    None.
     Train and test are each in canonical order (see prepare.py), whatever order they came in.
     """
 
-    images: NDArray[np.uint8]
+    images: Images
     labels: NDArray[np.int64]
-    test_images: NDArray[np.uint8] | None
+    test_images: Images | None
     test_labels: NDArray[np.int64] | None
     class_names: tuple[str, ...]
     name: str
@@ -70,6 +74,8 @@ def _digits(config: DataConfig) -> Source:
             where="data.path",
             fix="Remove it, or set data.source to files.",
         )
+    if config.streamed:
+        raise UserError("digits are not streamed.", where="data.streamed", fix="Remove it.")
     if config.size is not None:
         raise UserError(
             "digits takes no size: its images are 8x8.", where="data.size", fix="Remove it."
@@ -99,12 +105,22 @@ def _scikit_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 def _files(config: DataConfig, cache: Cache) -> Source:
     """The data set at data.path, which a named source must fit."""
+    if config.streamed and config.source not in ("files", "image-folder"):
+        raise UserError(
+            f"{config.source} fits in memory and is not streamed.", where="data.streamed",
+            fix="Remove it, or set data.source to image-folder.",
+        )  # fmt: skip
     named = NAMED_SETS.get(config.source)
     found = recognise(config.path, only_folders=config.source == "image-folder")
     _check_used(config, is_folder=found.is_folder)
     known = named.class_names if named else None
     options = Options(config.size, config.fit, config.classes, known)
     listed = found.list_files(options)
+    if config.streamed:
+        data = open_streamed(listed, options, cache, str(found.root))
+        names = _names(config, data.class_names, int(data.train.labels[-1]) + 1)
+        test_images, test_labels = data.test or (None, None)
+        return Source(*data.train, test_images, test_labels, names, config.source)
     where = str(found.root)
     key = digest([CACHE_VERSION, found.what, asdict(options), listed.files, stamps(listed)])
     try:

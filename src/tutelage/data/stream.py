@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tutelage.data.crop_views import CropViews
+from tutelage.data.image_files import ImageFiles, evaluated
 from tutelage.data.mixing import Mixed, Mixer
-from tutelage.data.transforms import TransformedViews
-from tutelage.data.views import Views
+from tutelage.data.views import AnyViews
 from tutelage.data.world import Split
 from tutelage.errors import UserError
 
@@ -74,7 +75,7 @@ class Stream:
     def __init__(
         self,
         split: Split,
-        views: Views | TransformedViews,
+        views: AnyViews,
         batch_size: int,
         seed: int,
         mean: NDArray[np.float32],
@@ -92,6 +93,8 @@ class Stream:
         views.check((height, width, channels))
         self._split, self.views, self.batch_size, self.seed = split, views, batch_size, seed
         self.mixer, self._device = mixer, torch.device(device)
+        # Of streamed images no more than some batches are in memory.
+        self._files = split.images if isinstance(split.images, ImageFiles) else None
         self._pixels, self._labels = _resident(split, self._device)
         self._mean, self._std = (_tensor(figures, self._device) for figures in (mean, std))
         on_cpu = self._device.type == "cpu"
@@ -113,10 +116,14 @@ class Stream:
         rng = np.random.Generator(np.random.PCG64([self.seed, epoch]))
         used = self.batches_per_epoch * self.batch_size
         order = rng.permutation(len(self._labels))[:used]
-        index = self._moved(order)
-        view = self._moved(self.views.draw(rng, used))
+        drawn = self.views.draw(rng, used)
+        index, view = self._moved(order), self._moved(drawn)
         # A generator of its own: order and views do not depend on whether images are mixed.
         lots = np.random.Generator(np.random.PCG64([self.seed, epoch, 1]))
+        if self._files is not None:
+            for batch in self._streamed(self._files, order, drawn, epoch):
+                yield batch if self.mixer is None else self._mix(batch, self.mixer, lots)
+            return
         for start in range(0, used, self._at_once):
             part = slice(start, start + self._at_once)
             first = start // self.batch_size
@@ -138,6 +145,25 @@ class Stream:
         for number, fields in enumerate(zip(*parts, strict=True), start=first):
             yield Batch(*fields, epoch=epoch, number=number)
 
+    def _streamed(
+        self, files: ImageFiles, order: NDArray[np.int64], drawn: NDArray[np.int64], epoch: int
+    ) -> Iterator[Batch]:
+        """The batches of images that are decoded while those before them are used."""
+        count = self.batches_per_epoch
+        index, views = np.split(order, count), np.split(drawn, count)
+        if isinstance(self.views, CropViews):
+            read = self.views.read(files, index, views)
+        else:
+            read = files.batches(index, map(evaluated, index))
+        for number, decoded in enumerate(read):
+            places, view = self._moved(index[number]), self._moved(views[number])
+            pixels = torch.from_numpy(decoded).to(self._device)
+            if not isinstance(self.views, CropViews):
+                pixels = self.views.apply(pixels, view)
+            images = normalise(pixels, self._mean, self._std)
+            labels = self._labels.index_select(0, places)
+            yield Batch(places, view, pixels, images, labels, epoch=epoch, number=number)
+
     def _mix(self, batch: Batch, mixer: Mixer, lots: np.random.Generator) -> Batch:
         pixels, mixed = mixer.mix(batch.pixels, batch.labels, lots)
         images = normalise(pixels, self._mean, self._std)
@@ -146,8 +172,12 @@ class Stream:
 
 @lru_cache(maxsize=2)
 def _resident(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The images and labels of a split on a device: moved there once, for all streams."""
-    return _tensor(split.images, device), _tensor(split.labels, device)
+    """The images and labels of a split on a device: moved there once, for all streams. Streamed
+    images are left out."""
+    images = split.images
+    if isinstance(images, ImageFiles):
+        images = np.empty((0, *images.shape[1:]), np.uint8)
+    return _tensor(images, device), _tensor(split.labels, device)
 
 
 def _tensor(array: NDArray[Any], device: torch.device) -> Tensor:

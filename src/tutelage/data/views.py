@@ -5,6 +5,7 @@ flip            and its mirror image
 shift-P         moved by up to P pixels, black coming in: (2P + 1)^2 views
 crop-P          the same, the image being reflected at its borders
 shift-P-flip    each also mirrored: twice as many; crop-P-flip likewise
+random-resized-crop[-flip]  a box of any place, size and shape, without number (see `crop_views`)
 torchvision:[]  transforms of torchvision, in JSON: views without number (see `transforms`)
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -20,17 +22,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from tutelage.data.crop_views import NAMES as CROPS
+from tutelage.data.crop_views import CropViews
 from tutelage.data.transforms import TransformedViews
 from tutelage.data.view_names import GRAMMAR, count_views
 from tutelage.errors import UserError, unknown
 
-EXAMPLES = ("none", "flip", "shift-1", "crop-4", "shift-1-flip", "crop-4-flip")
+EXAMPLES = ("none", "flip", "shift-1", "crop-4", "shift-1-flip", "crop-4-flip",
+            "random-resized-crop-flip")  # fmt: skip
 
 
-def parse_views(text: str) -> Views | TransformedViews:
+AnyViews: TypeAlias = "Views | CropViews | TransformedViews"
+
+
+def parse_views(text: str) -> AnyViews:
     """The views of a name such as `crop-4-flip`. Raises UserError for what is no such name."""
     if text.startswith("torchvision:["):
         return TransformedViews(tuple(json.loads(text.partition(":")[2])))
+    if text in CROPS:
+        return CropViews(flip=text.endswith("-flip"))
     match = GRAMMAR.fullmatch(text)
     if match is None:
         raise unknown("views", text, EXAMPLES, where="data.views")

@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 from tutelage.config.canonical import canonical
 from tutelage.config.schema import DataConfig
 from tutelage.data.draw import Indices, Pool
+from tutelage.data.image_files import READING_VERSION, ImageFiles, Images, taken
 from tutelage.data.sources import Source
 from tutelage.errors import UserError
 
 _PIXELS_AT_ONCE = 1 << 18
+_LOOKED_AT, _MEASURED = 2000, 10000  # of streamed training images
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images uint8 [N, H, W, C] with their labels int64 [N]."""
+    """Images uint8 [N, H, W, C], or ImageFiles, with their labels int64 [N]."""
 
-    images: NDArray[np.uint8]
+    images: Images
     labels: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -39,7 +41,8 @@ class World:
     `clean_train_labels` int64 [N] are those before the noise. `mean` and `std` are float32 [C], of
     the training pixels divided by 255; a channel that is constant has a std of 1.
 
-    Fingerprints are SHA-256 digests of pixels, labels and the number of classes; they say nothing
+    Fingerprints are SHA-256 digests of pixels (of streamed images the files), labels and the number
+    of classes; they say nothing
     of names, or of where the images lay. `training_fingerprint` is that of train and validation,
     all that a training sees; `fingerprint` that of all three splits; `test_fingerprint` that of the
     test split alone.
@@ -55,6 +58,16 @@ class World:
     training_fingerprint: str
     fingerprint: str
     test_fingerprint: str
+
+    @property
+    def measured(self) -> dict[str, Split]:
+        """What networks are measured on, as `train`, `val` and `test`: all images, but of streamed
+        training images those at `measured_places`."""
+        train = self.train
+        if isinstance(train.images, ImageFiles):
+            places = measured_places(train)
+            train = Split(train.images.take(places), train.labels[places])
+        return {"train": train, "val": self.validation, "test": self.test}
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -85,14 +98,14 @@ def make_world(source: Source, config: DataConfig, split_seed: int, noise_seed: 
     names, rate = source.class_names, config.label_noise
     clean = source.labels[chosen["train"]]
     train = Split(
-        source.images[chosen["train"]], _with_noise(clean, rate, len(names), (noise_seed, 1))
+        taken(source.images, chosen["train"]), _with_noise(clean, rate, len(names), (noise_seed, 1))
     )
     validation = Split(
-        source.images[chosen["validation"]],
+        taken(source.images, chosen["validation"]),
         _with_noise(source.labels[chosen["validation"]], rate, len(names), (noise_seed, 2)),
     )
     if "test" in chosen:
-        test = Split(source.images[chosen["test"]], source.labels[chosen["test"]])
+        test = Split(taken(source.images, chosen["test"]), source.labels[chosen["test"]])
     else:
         test = _own_test(source, config)
     mean, std = _statistics(train.images)
@@ -154,7 +167,7 @@ def _own_test(source: Source, config: DataConfig) -> Split:
     assert source.test_labels is not None
     pool = Pool(source.test_labels, source.class_names, 0)
     chosen = pool.rest() if config.test is None else pool.balanced(config.test, "data.test")
-    return Split(source.test_images[chosen], source.test_labels[chosen])
+    return Split(taken(source.test_images, chosen), source.test_labels[chosen])
 
 
 def _with_noise(
@@ -172,11 +185,14 @@ def _with_noise(
     return noisy
 
 
-def _statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _statistics(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and standard deviation of each channel of images / 255, float32 [C].
 
-    Summed in whole numbers from counts of the 256 values, so that every machine gets the same.
+    Summed in whole numbers from counts of the 256 values, so that every machine gets the same. Of
+    streamed images, 2,000 that are evenly spread stand for all.
     """
+    if isinstance(images, ImageFiles):
+        images = images[_spread(len(images), _LOOKED_AT)]
     pixels = images.reshape(-1, images.shape[-1])
     means, stds = [], []
     for channel in pixels.T:
@@ -189,6 +205,18 @@ def _statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray
         means.append(total / (255 * count))
         stds.append(math.sqrt(count * squares - total**2) / (255 * count) or 1.0)
     return np.array(means, np.float32), np.array(stds, np.float32)
+
+
+def measured_places(train: Split) -> Indices:
+    """Which of the training images networks are measured on: all, but of streamed ones 10,000 that
+    are evenly spread, because logits of 1,000 classes of all of them would fill the store."""
+    streamed = isinstance(train.images, ImageFiles)
+    return _spread(len(train), _MEASURED if streamed else len(train))
+
+
+def _spread(count: int, most: int) -> Indices:
+    """At most so many of `count` places, evenly spread."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
 
 
 def _fingerprints(splits: tuple[Split, Split, Split], classes: int) -> tuple[str, str, str]:
@@ -205,5 +233,9 @@ def _fingerprints(splits: tuple[Split, Split, Split], classes: int) -> tuple[str
 
 def _take_in(sha: hashlib._Hash, split: Split) -> None:
     sha.update(canonical(list(split.images.shape)).encode())
-    sha.update(np.ascontiguousarray(split.images).data)
+    if isinstance(split.images, ImageFiles):
+        sha.update(canonical(["streamed", READING_VERSION]).encode())
+        sha.update(split.images.marks.data)
+    else:
+        sha.update(np.ascontiguousarray(split.images).data)
     sha.update(np.ascontiguousarray(split.labels, dtype="<i8").data)

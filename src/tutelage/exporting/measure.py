@@ -14,6 +14,7 @@ from tutelage.config.schema import DataConfig
 from tutelage.data.array_cache import Cache
 from tutelage.data.formats import recognise
 from tutelage.data.formats.image_folder import simplified
+from tutelage.data.image_files import ImageFiles, Images
 from tutelage.data.sources import Source, load_source
 from tutelage.data.world import Split, make_world
 from tutelage.errors import UserError
@@ -87,6 +88,7 @@ def _images(opened: Opened, data: str | None, cache: Cache) -> tuple[Split, str]
                 "source": "files", "path": data, "size": height if square else None,
                 "fit": opened.fit if square else "crop",
                 "classes": config.classes if folder else "top",
+                "streamed": config.streamed if folder else None,
             }
         ),
         cache,
@@ -103,10 +105,10 @@ def _study_test(opened: Opened, config: DataConfig, cache: Cache) -> Split | Non
     return world.test if world.fingerprint == opened.fingerprint else None
 
 
-def _fitting(images: NDArray[np.uint8], opened: Opened, where: str) -> NDArray[np.uint8]:
+def _fitting(images: Images, opened: Opened, where: str) -> Images:
     """The images in the student's shape: grey ones become colour ones where it takes those."""
     height, width, channels = opened.shape
-    if images.shape[-1] == 1 and channels == 3:
+    if not isinstance(images, ImageFiles) and images.shape[-1] == 1 and channels == 3:
         images = np.broadcast_to(images, (*images.shape[:3], 3))
     if images.shape[1:] != opened.shape:
         told = "x".join(str(side) for side in images.shape[1:])

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tutelage.config.chain import Start
 from tutelage.config.schema_model import ModelConfig, read_model
+from tutelage.data.image_files import ImageFiles
 from tutelage.data.stream import Batch, Stream, normalise
 from tutelage.data.world import Split, World
 from tutelage.losses import kd
@@ -110,13 +111,20 @@ def _images(pair: Pair) -> Iterator[Found]:
     elif counts.max() > 10 * counts.min():
         yield Found(False, "some classes have ten times as many images as others",
                     "Look at balanced_error too: a claim can take it as its metric.")  # fmt: skip
-    seen = {image.tobytes() for image in world.train.images}
-    twice = sum(image.tobytes() in seen for image in world.test.images)
+    seen = set(_marks(world.train))
+    twice = sum(mark in seen for mark in _marks(world.test))
     share = 100 * twice / len(world.test)
     yield Found(
         share < 0.5, f"{twice} of the test images ({share:.1f} %) are training images, too",
         "Remove them from one of the two: errors on them say nothing.",
     )  # fmt: skip
+
+
+def _marks(split: Split) -> Iterator[bytes]:
+    """What tells each image of a split from others: its pixels, or what is in its file."""
+    images = split.images
+    rows = images.marks if isinstance(images, ImageFiles) else images
+    return (row.tobytes() for row in rows)
 
 
 def _sizes(pair: Pair) -> Iterator[Found]:

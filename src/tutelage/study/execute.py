@@ -14,7 +14,7 @@ import torch
 
 from tutelage.config.design import Reference, ScaledRef, children_of
 from tutelage.data.parts import parts_of
-from tutelage.data.world import World
+from tutelage.data.world import World, measured_places
 from tutelage.errors import StorageError, UserError
 from tutelage.evaluation.metrics import class_errors, metrics
 from tutelage.evaluation.mimicry import mimicry
@@ -38,7 +38,6 @@ T = TypeVar("T")
 Logits = dict[str, np.ndarray]
 
 DONE, BUSY, DIVERGED, STALLED, FAILED = "done", "busy", "diverged", "stalled", "failed"
-SPLITS = {"train": "train", "val": "validation", "test": "test"}
 
 
 class Lost(Exception):
@@ -220,7 +219,8 @@ def reference_logits(context: Context, reference: Resolved, replicate: int) -> L
             return _mean([reference_logits(context, each, replicate) for each in members])
         case Parts(members):
             each = [reference_logits(context, member, replicate) for member in members]
-            part = parts_of(context.world(replicate).train.labels, len(members))
+            train = context.world(replicate).train
+            part = parts_of(train.labels, len(members))[measured_places(train)]
             own = np.stack([logits["train"] for logits in each])[part, np.arange(len(part))]
             return _mean(each) | {"train": own}
 
@@ -250,19 +250,16 @@ def _ensure_evaluation(context: Context, model: str, weights: str, replicate: in
     world, device = context.world(replicate), context.manifest["device"]
     network = _load(context, model, weights, world).to(device)
     logits = {
-        name: logits_of(network, getattr(world, split), world.mean, world.std, device)
-        for name, split in SPLITS.items()
+        name: logits_of(network, split, world.mean, world.std, device)
+        for name, split in world.measured.items()
     }
     # The labels go along, so that whoever reads the logits later needs no data; one blob a world.
-    labels = {name: getattr(world, split).labels for name, split in SPLITS.items()}
+    labels = {name: split.labels for name, split in world.measured.items()}
     blobs = {
         "logits": context.store.put_arrays(logits),
         "labels": context.store.put_arrays(labels),
     }
-    by_class = {
-        name: class_errors(logits[name], getattr(world, SPLITS[name]).labels)
-        for name in ("val", "test")
-    }
+    by_class = {name: class_errors(logits[name], labels[name]) for name in ("val", "test")}
     result = {
         "metrics": _split_metrics(logits, world),
         "class_errors": by_class,
@@ -274,9 +271,7 @@ def _ensure_evaluation(context: Context, model: str, weights: str, replicate: in
 
 
 def _split_metrics(logits: Logits, world: World) -> dict[str, dict[str, float]]:
-    return {
-        name: metrics(logits[name], getattr(world, split).labels) for name, split in SPLITS.items()
-    }
+    return {name: metrics(logits[name], split.labels) for name, split in world.measured.items()}
 
 
 def _compare(context: Context, replicate: int) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tutelage.store import Store, atomic_write, read_if_there
 
 LARGEST_TABLE = 512 * 2**20
-"""Bytes that a table of all views may have."""
+"""Bytes that a table of all views, or of one epoch, may have."""
 
 _KIND = "logits"
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
@@ -43,7 +43,7 @@ def cheapest(
     fits = views is not None and views * images * classes * 2 <= LARGEST_TABLE
     if views is not None and fits and views <= epochs * seeds:
         return "table"
-    return "epochs" if listeners > 1 else "live"
+    return "epochs" if listeners > 1 and images * classes * 2 <= LARGEST_TABLE else "live"
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,12 @@ class Options:
 
 
 class Part(NamedTuple):
-    """Images uint8 [N, H, W, C] (C is 1 or 3) with their labels int64 [N]."""
+    """Images uint8 [N, H, W, C] (C is 1 or 3) with their labels int64 [N].
 
-    images: NDArray[np.uint8]
+    Where they are streamed, `images` are ImageFiles instead.
+    """
+
+    images: Any
     labels: NDArray[np.int64]
 
 
@@ -58,6 +61,8 @@ class Listed:
     root: Path
     files: tuple[str, ...]
     read: Callable[[], ImageSet]
+    labelled: Mapping[str, Sequence[tuple[str, int]]] | None = None  # by split; of folders alone
+    class_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

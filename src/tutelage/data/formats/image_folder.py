@@ -92,7 +92,8 @@ def _list_files(root: Path, options: Options) -> Listed:
         for split, classes in splits.items()
     }
     every = tuple(file for listed in files.values() for file, _ in listed)
-    return Listed(root, every, partial(_read, root, files, tuple(names), options))
+    read = partial(_read, root, files, tuple(names), options)
+    return Listed(root, every, read, files, tuple(names))
 
 
 def _splits(root: Path) -> dict[str, str]:
