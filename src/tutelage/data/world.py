@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from tutelage.data.sources import Source
 from tutelage.errors import UserError
 
 _PIXELS_AT_ONCE = 1 << 18
+_READ_AT_ONCE = 128  # streamed images
 _LOOKED_AT, _MEASURED = 2000, 10000  # of streamed training images
 
 
@@ -191,20 +193,30 @@ def _statistics(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32
     Summed in whole numbers from counts of the 256 values, so that every machine gets the same. Of
     streamed images, 2,000 that are evenly spread stand for all.
     """
-    if isinstance(images, ImageFiles):
-        images = images[_spread(len(images), _LOOKED_AT)]
-    pixels = images.reshape(-1, images.shape[-1])
+    counts = np.zeros((images.shape[-1], 256), np.int64)
+    for part in _looked_at(images):
+        pixels = part.reshape(-1, part.shape[-1])
+        for start in range(0, len(pixels), _PIXELS_AT_ONCE):
+            for channel, column in enumerate(pixels[start : start + _PIXELS_AT_ONCE].T):
+                counts[channel] += np.bincount(column, minlength=256)
     means, stds = [], []
-    for channel in pixels.T:
-        counts = np.zeros(256, np.int64)
-        for start in range(0, len(channel), _PIXELS_AT_ONCE):
-            counts += np.bincount(channel[start : start + _PIXELS_AT_ONCE], minlength=256)
-        count = len(channel)
-        total = sum(value * number for value, number in enumerate(counts.tolist()))
-        squares = sum(value**2 * number for value, number in enumerate(counts.tolist()))
+    for own in counts.tolist():
+        count = sum(own)
+        total = sum(value * number for value, number in enumerate(own))
+        squares = sum(value**2 * number for value, number in enumerate(own))
         means.append(total / (255 * count))
         stds.append(math.sqrt(count * squares - total**2) / (255 * count) or 1.0)
     return np.array(means, np.float32), np.array(stds, np.float32)
+
+
+def _looked_at(images: Images) -> Iterator[NDArray[np.uint8]]:
+    """The pixels of all images, or, some at a time, of _LOOKED_AT streamed ones."""
+    if not isinstance(images, ImageFiles):
+        yield images
+        return
+    places = _spread(len(images), _LOOKED_AT)
+    for start in range(0, len(places), _READ_AT_ONCE):
+        yield images[places[start : start + _READ_AT_ONCE]]
 
 
 def measured_places(train: Split) -> Indices:
