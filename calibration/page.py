@@ -24,6 +24,11 @@ that judges yours. {studies:,} studies stand behind each row.
   more*: those are marked ≥.
 - **wrong sign**: studies with an interval on the wrong side of zero.
 
+The pool's own effects are drawn smoothly: each replicate is moved towards another, which keeps
+means, spreads and pairing. Drawn plainly, one study in fourteen of three replicates holds the same
+one twice, as no real study does, and its spread is too small: of three intervals together, 92.6 %
+held so, and 95.2 % where no replicate was drawn twice.
+
 The truth of a prediction is the regret to be expected with the teachers at hand; where that is also
 its margin, either verdict is false, and that a selector of noise finds the best is false always.
 
