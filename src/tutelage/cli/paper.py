@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from tutelage.api import default_store, open_result
-from tutelage.config.load import builtin_studies, load_study, scales_of
-from tutelage.reporting.paper_page import FOLDER, paper_page, paper_record
+from tutelage.config.load import load_study, noted_studies, scales_of
+from tutelage.reporting.paper_page import paper_page, paper_record
 from tutelage.reporting.tables import findings_csv, markdown
 from tutelage.store import Store, atomic_write
 from tutelage.study.context import list_manifests
@@ -23,7 +23,7 @@ def write_paper(results: Path, page: Path, store: Path | None) -> None:
         manifests = list_manifests(Store.open(root, create=False))
         finished = {manifest["name"] for manifest in manifests if "finished" in manifest}
     results.mkdir(parents=True, exist_ok=True)
-    for study in sorted(name for name in builtin_studies() if name.startswith(FOLDER)):
+    for study in noted_studies():
         for scale in scales_of(study) or [None]:
             name = load_study(study, scale=scale).name
             if name not in finished:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import importlib.resources
 import os
 import types
@@ -78,6 +80,11 @@ def scales_of(study: str) -> list[str]:
     return list(scales)
 
 
+def noted_studies() -> list[str]:
+    """The built-in studies that say under `paper` what they are compared with, by name."""
+    return [name for name in sorted(builtin_studies()) if _read(name, above=())[0].get("paper")]
+
+
 def notes_of(study: str) -> dict[str, PaperNote]:
     """What a study file has of the paper that it is about, by the names of its claims."""
     raw, _, source = _read(study, above=())
@@ -110,7 +117,7 @@ def _read(study: str, above: tuple[Path, ...]) -> tuple[dict[str, Any], str, str
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot be read: {error}.", where=source) from None
-    raw = _parse(text, source)
+    raw = copy.deepcopy(_parse(text, source))
     parent = raw.pop("extends", None)
     if parent is None:
         return raw, text, source
@@ -130,6 +137,7 @@ def _read(study: str, above: tuple[Path, ...]) -> tuple[dict[str, Any], str, str
     return _merge(base, raw, source), text, source
 
 
+@functools.lru_cache(maxsize=64)  # a list of studies reads each once for each of its scales
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         _check_depth(text)

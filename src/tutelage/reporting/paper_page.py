@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tutelage.config.load import builtin_studies, load_study, notes_of, scales_of
+from tutelage.config.load import load_study, noted_studies, notes_of, scales_of
 from tutelage.config.paper import PaperNote
 
-FOLDER = "paper/"
+_FOLDER = "paper/"
 _KEPT = ("claim", "rank", "verdict", "effect", "low", "high", "unit", "margin", "n", "level",
          "sentence")  # fmt: skip
 _CAVEAT = "JPEG copies of CIFAR-10: errors may sit above those on the original pixels."
@@ -55,7 +55,7 @@ def paper_page(folder: Path) -> str:
     records = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
     by_name = {record["name"]: record for record in records}
     parts, answered, rows, open_ones = [_HEAD], [], [], []
-    for study in sorted(_studies(), key=_number):
+    for study in sorted(noted_studies(), key=_number):
         notes = notes_of(study)
         for scale in scales_of(study) or [None]:
             config = load_study(study, scale=scale)
@@ -73,13 +73,11 @@ def paper_page(folder: Path) -> str:
     return "\n".join(parts)
 
 
-def _studies() -> list[str]:
-    return [name for name in builtin_studies() if name.startswith(FOLDER)]
-
-
-def _number(study: str) -> tuple[str, int]:
-    head = study.removeprefix(FOLDER).partition("-")[0]
-    return head[:1], int(head[1:]) if head[1:].isdigit() else 0
+def _number(study: str) -> tuple[bool, str, int]:
+    """The order of the page: the paper's own studies by their numbers, then others."""
+    head = study.removeprefix(_FOLDER).partition("-")[0]
+    own = study.startswith(_FOLDER)
+    return not own, head[:1], int(head[1:]) if head[1:].isdigit() else 0
 
 
 def _counted(record: Mapping[str, Any], notes: Mapping[str, PaperNote]) -> list[tuple[str, str]]:
@@ -117,9 +115,8 @@ def _helped(records: list[dict[str, Any]]) -> str:
         if each["verdict"] != "not tested"
     ]
     for record, each in tested:
-        noise = f"{100 * record['label_noise']:g} % of the labels wrong"
         lines.append(
-            f"- {_data(record)}, {noise} ({record['name']}): ({each['sentence']}) "
+            f"- {_data(record)}, {_noise(record)} ({record['name']}): ({each['sentence']}) "
             f"**{each['verdict']}**. {each['text']}"
         )
     if not tested:
@@ -130,6 +127,10 @@ def _helped(records: list[dict[str, Any]]) -> str:
 def _data(record: Mapping[str, Any]) -> str:
     height, width = record["shape"][:2]
     return f"{record['train']:,} images of {record['source']} at {width}×{height}"
+
+
+def _noise(record: Mapping[str, Any]) -> str:
+    return f"{100 * record['label_noise']:g} % of the labels wrong"
 
 
 def _section(
@@ -143,7 +144,7 @@ def _section(
     head = [
         f"## {study}" + (f", {scale}" if scale else ""),
         "",
-        f"{question} {_data(record)}; {record['replicates']} replicates × "
+        f"{question} {_data(record)}, {_noise(record)}; {record['replicates']} replicates × "
         f"{record['students']} students.",
         "",
         "| claim | the paper | here | verdict | to the paper | data | what follows |",
