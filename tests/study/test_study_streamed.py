@@ -116,14 +116,27 @@ def test_the_studies_on_imagenet_load_at_both_scales():
         assert full.recipe.batch_size == 256
 
 
+SHORT = ["recipe.schedule.mode=1/3"]
+EARLY = [f"conditions.{name}.recipe.schedule.mode=1/1" for name in ("scratch-early", "kd-early")]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["i1-full-kd", "i4-early-stopped-teacher"])
-def test_a_study_of_the_paper_on_a_hundred_classes(tmp_path, name):
-    photos = write_photos(tmp_path / "photos", 100, 8, 2, 40)
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        ("i1-full-kd", SHORT),
+        ("i2-curves", SHORT + EARLY),
+        ("i3-eskd", SHORT),
+        ("i4-early-stopped-teacher", SHORT),
+    ],
+)
+def test_a_study_of_the_paper_on_a_hundred_classes(tmp_path, name, overrides):
+    photos = write_photos(tmp_path / "photos", 100, 5, 2, 40)
     study = load_study(f"paper/{name}", scale="mini", overrides=[
-        f"data.path={photos}", "recipe.schedule.mode=1/3", "replicates.students=1",
+        f"data.path={photos}", "replicates.students=1", *overrides,
     ])  # fmt: skip
     result = tt.Study(study).run(tmp_path / "store", workers=2)
-    assert result.findings
+    claims = {claim for of_rank in study.claims.ranked().values() for claim in of_rank}
+    assert {finding["claim"] for finding in result.findings} == claims
     assert all(run["status"] == "done" for run in result.runs)
     assert (result.report(tmp_path / "page.html"))[0].is_file()
