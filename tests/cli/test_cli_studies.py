@@ -87,6 +87,25 @@ def test_another_verdict_makes_another_page(tmp_path, verdict, title) -> None:
     assert title in paper_page(tmp_path)
 
 
+def test_an_effect_short_of_its_margin_is_named_as_such(tmp_path) -> None:
+    """The claim says `less`: -0.2 (-0.3 to -0.1) has its sign, and 0.5 points less are excluded."""
+    small = FINDING | {"effect": -0.2, "low": -0.3, "high": -0.1}
+    (tmp_path / "c6.json").write_text(json.dumps(RECORD | {"findings": [small]}))
+    page = paper_page(tmp_path)
+    assert "less than the margin that was set before (1)" in page
+    assert "too little to choose by" in page
+    assert "Train the teacher to its end" not in page
+    reaching = small | {"high": 0.1}
+    (tmp_path / "c6.json").write_text(json.dumps(RECORD | {"findings": [reaching]}))
+    assert "Does not agree with the paper (1)" in paper_page(tmp_path)
+
+
+def test_a_verdict_of_holms_names_the_interval_that_it_rests_on(tmp_path) -> None:
+    step = FINDING | {"verdict": "supported", "level": 0.99, "step_level": 0.95}
+    (tmp_path / "c6.json").write_text(json.dumps(RECORD | {"findings": [step]}))
+    assert "supported by the 95 % interval of Holm's step-down." in paper_page(tmp_path)
+
+
 def test_the_committed_page_is_what_the_committed_records_give() -> None:
     page = (ROOT / "docs/paper.md").read_text(encoding="utf-8")
     assert page == paper_page(ROOT / "results/paper")

@@ -7,17 +7,24 @@ built-in studies; no verdict on it is typed by hand.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tutelage.config.load import load_study, noted_studies, notes_of, scales_of
 from tutelage.config.paper import PaperNote
+from tutelage.config.schema import StudyConfig
+from tutelage.config.schema_claims import ClaimConfig
 
 _FOLDER = "paper/"
 _KEPT = ("claim", "rank", "verdict", "effect", "low", "high", "unit", "margin", "n", "level",
-         "sentence")  # fmt: skip
+         "step_level", "sentence")  # fmt: skip
 _CAVEAT = "JPEG copies of CIFAR-10: errors may sit above those on the original pixels."
+_SMALLER = "same sign, less than the margin"
+_TOO_LITTLE = "It is there, and smaller than the margin: too little to choose by."
+_Row = tuple[str, str]  # how a claim stands to the paper, and a line on it
 _MARKS = {"supported": "✓ supported", "refuted": "✗ refuted", "undecided": "○ undecided"}
 _HEAD = """# The paper, claim by claim
 
@@ -25,11 +32,45 @@ _HEAD = """# The paper, claim by claim
 says, what came out here, and what follows. `tutelage paper` writes this page from the studies in
 [results/paper](../results/paper); nothing on it is typed by hand. Claims and their margins were
 set before the first run. *Agrees* and *does not agree* compare a verdict with the paper's, and
-speak of the data of the row alone: the small scale (mini) has 2,000 training images at 16×16,
+speak of the data of the row alone; an effect that is there, and smaller than its margin, is refuted
+and has a name of its own. The data: the small scale (mini) has 2,000 training images at 16×16,
 networks a quarter as wide as the paper's, and a fifth of its epochs. It takes 1,600 steps where the
 paper takes 78,000, so its teachers are still learning much when a stop ends their training: read a
 stopped teacher's own error, in the report of its study, beside its students'.
 """
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A finding beside what the paper says: how it stands to that, and what follows from it."""
+
+    found: Mapping[str, Any]
+    note: PaperNote | None
+    stands: str
+    follows: str
+
+    @classmethod
+    def of(
+        cls, found: Mapping[str, Any], notes: Mapping[str, PaperNote], config: StudyConfig
+    ) -> _Judged:
+        note = notes.get(found["claim"])
+        if note is None:
+            return cls(found, None, "–", "–")
+        claims = {name: c for each in config.claims.ranked().values() for name, c in each.items()}
+        stands = note.stands(found["verdict"])
+        if stands == "does not agree" and _is_smaller(found, claims[found["claim"]]):
+            return cls(found, note, _SMALLER, _TOO_LITTLE)
+        return cls(found, note, stands, note.follows.get(found["verdict"], "–"))
+
+
+def _is_smaller(found: Mapping[str, Any], claim: ClaimConfig) -> bool:
+    """Whether a refuted effect is there all the same: its interval lies on the side of zero that
+    the claim speaks of, and short of the margin."""
+    if found["verdict"] != "refuted" or found["low"] is None:
+        return False
+    if claim.direction in ("greater", "increasing"):
+        return found["low"] > 0
+    return claim.direction in ("less", "decreasing") and found["high"] < 0
 
 
 def paper_record(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,8 +104,10 @@ def paper_page(folder: Path) -> str:
             if record is None:
                 open_ones.append(f"`{study}`" + (f" at scale {scale}" if scale else ""))
                 continue
-            rows += _counted(record, notes)
-            answered.append(_section(study, scale, config.question, record, notes))
+            title = f"{study}, {scale}" if scale else study
+            judged = [_Judged.of(found, notes, config) for found in record["findings"]]
+            rows += _counted(title, judged)
+            answered.append(_section(title, config.question, record, judged))
     parts.append(_verdicts(rows))
     parts.append(_helped(records))
     parts += answered
@@ -80,29 +123,40 @@ def _number(study: str) -> tuple[bool, str, int]:
     return not own, head[:1], int(head[1:]) if head[1:].isdigit() else 0
 
 
-def _counted(record: Mapping[str, Any], notes: Mapping[str, PaperNote]) -> list[tuple[str, str]]:
-    """Each noted claim with how it stands to the paper."""
-    found = {finding["claim"]: finding for finding in record["findings"]}
+def _counted(title: str, judged: Sequence[_Judged]) -> list[_Row]:
+    """A line for each noted claim, with how it stands to the paper."""
+    anchor = re.sub(r"[^\w -]", "", title).replace(" ", "-")
     return [
-        (f"{record['name']}: {name}", note.stands(found[name]["verdict"]))
-        for name, note in notes.items()
-        if name in found
-    ]
+        (each.stands, f"[{title}](#{anchor}), {each.found['claim']}: {_effect(each.found)}; "
+                      f"{_verdict(each.found)}.")
+        for each in judged
+        if each.note is not None
+    ]  # fmt: skip
 
 
-def _verdicts(rows: list[tuple[str, str]]) -> str:
+def _verdict(found: Mapping[str, Any]) -> str:
+    step = found.get("step_level") or found["level"]
+    if found["verdict"] == "undecided" or step == found["level"]:
+        return found["verdict"]
+    return f"{found['verdict']} by the {100 * step:.3g} % interval of Holm's step-down"
+
+
+def _verdicts(rows: list[_Row]) -> str:
     """Which claims agree with the paper, and which do not, in plain words."""
     lines = ["## In short", ""]
     kinds = {
         "does not agree": "Does not agree with the paper",
         "agrees": "Agrees with the paper",
+        _SMALLER: "Has the paper's sign, and is less than the margin that was set before",
         "open": "Undecided",
         "not in the paper": "Decided, on questions of ours",
     }
     for kind, title in kinds.items():
-        names = [name for name, how in rows if how == kind]
-        lines.append(f"- {title} ({len(names)}): {'; '.join(names) or 'none'}.")
-    return "\n".join(lines) + "\n"
+        said = [text for how, text in rows if how == kind]
+        lines.append(f"**{title} ({len(said)})**\n")
+        lines += [f"- {text}" for text in said] or ["- None."]
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _helped(records: list[dict[str, Any]]) -> str:
@@ -134,15 +188,11 @@ def _noise(record: Mapping[str, Any]) -> str:
 
 
 def _section(
-    study: str,
-    scale: str | None,
-    question: str,
-    record: Mapping[str, Any],
-    notes: Mapping[str, PaperNote],
+    title: str, question: str, record: Mapping[str, Any], judged: Sequence[_Judged]
 ) -> str:
     caveat = _CAVEAT if record["source"] == "cifar10" else ""
     head = [
-        f"## {study}" + (f", {scale}" if scale else ""),
+        f"## {title}",
         "",
         f"{question} {_data(record)}, {_noise(record)}; {record['replicates']} replicates × "
         f"{record['students']} students.",
@@ -150,25 +200,31 @@ def _section(
         "| claim | the paper | here | verdict | to the paper | data | what follows |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for found in record["findings"]:
-        note = notes.get(found["claim"])
+    for each in judged:
+        found, note = each.found, each.note
         paper = f"{note.item}: {note.says}" if note else "–"
-        stands = note.stands(found["verdict"]) if note else "–"
-        follows = note.follows.get(found["verdict"], "–") if note else "–"
         cells = [f"{found['claim']} ({found['rank']})", paper, _here(found),
-                 _MARKS.get(found["verdict"], found["verdict"]), stands, caveat or "–",
-                 follows]  # fmt: skip
+                 _MARKS.get(found["verdict"], found["verdict"]), each.stands, caveat or "–",
+                 each.follows]  # fmt: skip
         head.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(head) + "\n"
 
 
 def _here(found: Mapping[str, Any]) -> str:
-    """The effect with its interval, its margin and the number of replicates."""
+    """The effect with its interval, its margin and the number of replicates, and the sentence."""
     if found["effect"] is None:
         return found["sentence"]
-    unit = f" {found['unit']}".rstrip()
-    text = f"{found['effect']:+.2f}{unit}"
-    if found["low"] is not None:
-        text += f" ({100 * found['level']:.3g} %: {found['low']:+.2f} to {found['high']:+.2f})"
     margin = "" if found["margin"] is None else f", margin {found['margin']:g}"
-    return f"{text}, n = {found['n']}{margin}. {found['sentence']}"
+    return f"{_effect(found)}, n = {found['n']}{margin}. {found['sentence']}"
+
+
+def _effect(found: Mapping[str, Any]) -> str:
+    """The effect with its interval, as far as the claim has them."""
+    if found["effect"] is None:
+        return "no single effect"
+    digits = 4 if "nats" in found["unit"] else 2
+    text = f"{found['effect']:+.{digits}f} {found['unit']}".rstrip()
+    if found["low"] is None:
+        return text
+    ends = f"{found['low']:+.{digits}f} to {found['high']:+.{digits}f}"
+    return f"{text} ({100 * found['level']:.3g} %: {ends})"
