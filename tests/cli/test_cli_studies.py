@@ -100,6 +100,20 @@ def test_an_effect_short_of_its_margin_is_named_as_such(tmp_path) -> None:
     assert "Does not agree with the paper (1)" in paper_page(tmp_path)
 
 
+def test_shares_of_wrong_labels_stand_in_one_table_from_the_least_on(tmp_path) -> None:
+    for noise, effect in ((0.4, -1.5), (0.0, 0.25)):
+        found = FINDING | {"effect": effect, "low": effect - 0.1, "high": effect + 0.1}
+        record = RECORD | {"name": f"es-noise-digits-{noise:g}", "label_noise": noise,
+                           "source": "digits", "findings": [found]}  # fmt: skip
+        (tmp_path / f"{noise:g}.json").write_text(json.dumps(record))
+    lines = paper_page(tmp_path).splitlines()
+    start = lines.index("| wrong labels | early-teaches-better |")
+    assert lines[start + 2 : start + 4] == [
+        "| 0 % | +0.25 (95 %: +0.15 to +0.35): refuted |",
+        "| 40 % | -1.50 (95 %: -1.60 to -1.40): refuted |",
+    ]
+
+
 def test_a_verdict_of_holms_names_the_interval_that_it_rests_on(tmp_path) -> None:
     step = FINDING | {"verdict": "supported", "level": 0.99, "step_level": 0.95}
     (tmp_path / "c6.json").write_text(json.dumps(RECORD | {"findings": [step]}))

@@ -96,6 +96,7 @@ def paper_page(folder: Path) -> str:
     records = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
     by_name = {record["name"]: record for record in records}
     parts, answered, rows, open_ones = [_HEAD], [], [], []
+    series: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for study in sorted(noted_studies(), key=_number):
         notes = notes_of(study)
         for scale in scales_of(study) or [None]:
@@ -107,13 +108,15 @@ def paper_page(folder: Path) -> str:
             title = f"{study}, {scale}" if scale else study
             judged = [_Judged.of(found, notes, config) for found in record["findings"]]
             rows += _counted(title, judged)
+            series.setdefault((study, record["source"]), []).append(record)
             answered.append(_section(title, config.question, record, judged))
     parts.append(_verdicts(rows))
     parts.append(_helped(records))
+    parts += [_doses(study, of) for (study, _), of in series.items()]
     parts += answered
     if open_ones:
         parts.append("## Not run yet\n\n" + ", ".join(open_ones) + ".\n")
-    return "\n".join(parts)
+    return "\n".join(part for part in parts if part)
 
 
 def _number(study: str) -> tuple[bool, str, int]:
@@ -178,6 +181,27 @@ def _helped(records: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _doses(study: str, records: Sequence[Mapping[str, Any]]) -> str:
+    """Each claim of a study by the share of wrong labels, where several were run on one source."""
+    by_noise = {record["label_noise"]: record for record in records}
+    if len(by_noise) < 2:
+        return ""
+    claims = [found["claim"] for found in records[0]["findings"]]
+    unit = records[0]["findings"][0]["unit"]
+    lines = [
+        f"**{study} on {records[0]['source']}, by the share of wrong labels** (effects in {unit}, "
+        "each with its interval):",
+        "",
+        "| wrong labels | " + " | ".join(claims) + " |",
+        "| ---: |" + " --- |" * len(claims),
+    ]
+    for noise, record in sorted(by_noise.items()):
+        found = {each["claim"]: each for each in record["findings"]}
+        cells = [f"{_effect(found[name], unit='')}: {found[name]['verdict']}" for name in claims]
+        lines.append(f"| {100 * noise:g} % | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def _data(record: Mapping[str, Any]) -> str:
     height, width = record["shape"][:2]
     return f"{record['train']:,} images of {record['source']} at {width}×{height}"
@@ -218,12 +242,12 @@ def _here(found: Mapping[str, Any]) -> str:
     return f"{_effect(found)}, n = {found['n']}{margin}. {found['sentence']}"
 
 
-def _effect(found: Mapping[str, Any]) -> str:
-    """The effect with its interval, as far as the claim has them."""
+def _effect(found: Mapping[str, Any], unit: str | None = None) -> str:
+    """The effect with its interval, as far as the claim has them, in its own unit or as said."""
     if found["effect"] is None:
         return "no single effect"
     digits = 4 if "nats" in found["unit"] else 2
-    text = f"{found['effect']:+.{digits}f} {found['unit']}".rstrip()
+    text = f"{found['effect']:+.{digits}f} {found['unit'] if unit is None else unit}".rstrip()
     if found["low"] is None:
         return text
     ends = f"{found['low']:+.{digits}f} to {found['high']:+.{digits}f}"
