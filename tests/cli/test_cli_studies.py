@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.cli.studies import predicted_costs
-from tutelage.config.load import builtin_studies, scales_of
+from tutelage.config.load import builtin_studies, predicted_costs, scales_of
 from tutelage.reporting.paper_page import paper_page
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +73,7 @@ def test_the_page_holds_claim_verdict_and_what_follows(tmp_path) -> None:
         assert words in row  # fmt: skip
     assert "Does not agree with the paper (1)" in page
     assert "(B) **refuted**. It does not." in page
-    assert "`paper/c2-width` at scale mini" in page
+    assert "- `paper/c2-width`: mini (0.5 core-hours), full (3,867 core-hours)" in page
 
 
 @pytest.mark.parametrize(

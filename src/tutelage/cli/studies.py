@@ -14,11 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from tutelage.api import default_store
-from tutelage.config.load import builtin_studies, load_study, scales_of
+from tutelage.config.load import builtin_studies, load_study, predicted_costs, scales_of
 from tutelage.store import Store
 from tutelage.study.context import list_manifests
-
-_COSTS = "costs.json"  # beside the studies; benchmarks/study_costs.py writes it
 
 
 def show_studies(*, as_json: bool, store: Path | None, console: Console) -> None:
@@ -39,14 +37,6 @@ def show_studies(*, as_json: bool, store: Path | None, console: Console) -> None
     console.print(table)
     console.print("Core-minutes are predicted for one core of the machine that docs/speed.md is "
                   "about; `tutelage plan` measures yours.", highlight=False)  # fmt: skip
-
-
-def predicted_costs() -> dict[str, dict[str, float]]:
-    """Core-minutes by study and scale; a study without scales has its own under an empty name."""
-    folder = next(iter(builtin_studies().values()))
-    while folder.name != "studies":
-        folder = folder.parent
-    return json.loads((folder / _COSTS).read_text(encoding="utf-8"))
 
 
 def _row(name: str, states: Mapping[str, str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import importlib.resources
+import json
 import os
 import types
 import typing
@@ -38,6 +39,13 @@ def builtin_studies() -> dict[str, Path]:
     folder = importlib.resources.files("tutelage") / "studies"
     files = (f for f in Path(str(folder)).rglob("*.yaml") if not f.name.startswith("_"))
     return {file.relative_to(str(folder)).with_suffix("").as_posix(): file for file in files}
+
+
+def predicted_costs() -> dict[str, dict[str, float]]:
+    """What the built-in studies cost, in core-minutes by study and scale; a study without scales
+    has its own under an empty name. benchmarks/study_costs.py writes the file."""
+    file = importlib.resources.files("tutelage") / "studies" / "costs.json"
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def find_study(study: str) -> Path:

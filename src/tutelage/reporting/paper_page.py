@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tutelage.config.load import load_study, noted_studies, notes_of, scales_of
+from tutelage.config.load import (
+    load_study,
+    noted_studies,
+    notes_of,
+    predicted_costs,
+    scales_of,
+)
 from tutelage.config.paper import PaperNote
 from tutelage.config.schema import StudyConfig
 from tutelage.config.schema_claims import ClaimConfig
@@ -95,7 +101,8 @@ def paper_page(folder: Path) -> str:
     """The page, as Markdown, from the records (*.json) in `folder`."""
     records = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
     by_name = {record["name"]: record for record in records}
-    parts, answered, rows, open_ones = [_HEAD], [], [], []
+    parts, answered, rows = [_HEAD], [], []
+    missing: dict[str, list[str]] = {}
     series: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for study in sorted(noted_studies(), key=_number):
         notes = notes_of(study)
@@ -103,7 +110,7 @@ def paper_page(folder: Path) -> str:
             config = load_study(study, scale=scale)
             record = by_name.get(config.name)
             if record is None:
-                open_ones.append(f"`{study}`" + (f" at scale {scale}" if scale else ""))
+                missing.setdefault(study, []).append(scale or "")
                 continue
             title = f"{study}, {scale}" if scale else study
             judged = [_Judged.of(found, notes, config) for found in record["findings"]]
@@ -114,9 +121,28 @@ def paper_page(folder: Path) -> str:
     parts.append(_helped(records))
     parts += [_doses(study, of) for (study, _), of in series.items()]
     parts += answered
-    if open_ones:
-        parts.append("## Not run yet\n\n" + ", ".join(open_ones) + ".\n")
+    parts.append(_not_run(missing))
     return "\n".join(part for part in parts if part)
+
+
+def _not_run(missing: Mapping[str, Sequence[str]]) -> str:
+    """The studies and scales that are still to be run, with what they are predicted to cost."""
+    if not missing:
+        return ""
+    costs = predicted_costs()
+    lines = [
+        "## Not run yet",
+        "",
+        "Predicted for one core of the machine of [speed.md](speed.md).",
+        "",
+    ]
+    for study, scales in missing.items():
+        said = []
+        for scale in scales:
+            hours = costs.get(study, {}).get(scale, float("nan")) / 60
+            said.append(f"{scale} ({hours:,.{0 if hours >= 10 else 1}f} core-hours)".lstrip())
+        lines.append(f"- `{study}`: {', '.join(said)}")
+    return "\n".join(lines) + "\n"
 
 
 def _number(study: str) -> tuple[bool, str, int]:
