@@ -148,8 +148,9 @@ class Study:
     ) -> Study:
         """A study from a YAML file or by a built-in name; see `tutelage.config.load.load_study`.
 
-        `data` is where its images are, or the images themselves: a PyTorch dataset of (image,
-        label), or a pair of them for training and test (see `tutelage.write_npz`).
+        `data` is where its images are, or the images themselves: a dataset of PyTorch or of
+        Hugging Face, a pair of them for training and test, or a DatasetDict (see
+        `tutelage.write_npz`).
         """
         is_path = data is None or isinstance(data, str | Path)
         path = str(data) if is_path and data is not None else None

@@ -24,6 +24,8 @@ from written_formats import (
     write_folder,
     write_idx,
     write_npz,
+    write_parquet,
+    write_saved,
 )
 
 from tutelage.config.schema import DataConfig
@@ -59,6 +61,8 @@ def write_every_cifar10(root: Path, arrays: Arrays) -> list[Path]:
     return [
         write_folder(root / "folder", arrays, CIFAR10),
         write_csv(root / "labels.csv", root / "folder"),
+        write_parquet(root / "parquet", arrays, CIFAR10),
+        write_saved(root / "saved", arrays, CIFAR10),
         root / "b",
         root / "b" / "cifar-10-batches-bin",
         root / "p",

@@ -236,9 +236,10 @@ def test_home_is_understood(cache, folder, monkeypatch):
 
 def test_a_file_is_no_folder(cache, folder, tmp_path):
     file = folder / "train" / "cat" / "0.png"
-    refused(file, cache, "a file, not a folder, an .npz or a .csv file", file)
+    refused(file, cache, "a file, not a folder, nor a .npz, .csv or .parquet file", file)
     path = write_npz(tmp_path / "a.npz", make_arrays(classes=3, shape=(8, 8, 1)))
-    refused(path, cache, r"a file, not a folder\.", path, "image-folder")
+    refused(path, cache, "no folder of images, but a NumPy archive", path, "image-folder")
+    refused(file, cache, r"a file, not a folder\.", file, "image-folder")
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_whole_numbers_are_ordered_by_value_and_paths_may_be_absolute(folder: Pa
         ("path,class\n0.png,a\n", "line 1.*no column 'label'; the columns are path, class"),
         ("path,label\n0.png,a\n9.png,b\n", "line 3.*no file 9.png"),
         ("path,label\n0.png,\n", "line 2.*nothing in column 'label'"),
-        ("path,label,split\n0.png,a,dev\n", "line 2.*'dev' in column 'split' is no split"),
+        ("path,label,split\n0.png,a,dev\n", "line 2, column 'split'.*'dev' is no split"),
         ("path,label\na,0.png,a\n", "line 2.*more values than columns"),
         ("path,label,split\n0.png,a,test\n", "no row is a training image"),
     ],

@@ -213,3 +213,40 @@ def write_csv(file: Path, folder: Path) -> Path:
     ]
     file.write_text("\n".join(["path,label,split", *lines]) + "\n")
     return file
+
+
+def to_datasets(arrays: Arrays, names: Sequence[str]) -> Any:
+    """A DatasetDict of Hugging Face: train and test in reverse order, images as PNG."""
+    import datasets
+
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(names))}
+    )
+    columns = {
+        "train": (arrays.train[::-1], arrays.train_labels[::-1]),
+        "test": (arrays.test[::-1], arrays.test_labels[::-1]),
+    }
+    return datasets.DatasetDict({
+        split: datasets.Dataset.from_dict(
+            {"image": [Image.fromarray(image) for image in images], "label": labels.tolist()},
+            features=features,
+        )
+        for split, (images, labels) in columns.items()
+    })  # fmt: skip
+
+
+def write_parquet(folder: Path, arrays: Arrays, names: Sequence[str]) -> Path:
+    """Parquet files as a hub has them: two of train and one of test, in data/."""
+    found = to_datasets(arrays, names)
+    (folder / "data").mkdir(parents=True)
+    for shard in range(2):
+        part = found["train"].shard(2, shard)
+        part.to_parquet(str(folder / "data" / f"train-0000{shard}-of-00002.parquet"))
+    found["test"].to_parquet(str(folder / "data" / "test-00000-of-00001.parquet"))
+    return folder
+
+
+def write_saved(folder: Path, arrays: Arrays, names: Sequence[str]) -> Path:
+    """What save_to_disk writes."""
+    to_datasets(arrays, names).save_to_disk(str(folder))
+    return folder

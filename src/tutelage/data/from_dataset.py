@@ -1,14 +1,15 @@
-"""Any PyTorch dataset of (image, label) as an .npz file that the source `files` reads.
+"""Any PyTorch or Hugging Face dataset of images and labels as an .npz file that the source `files`
+reads.
 
 Works with map-style and iterable datasets, and with anything else that has a length and items, or
-can be iterated over. PyTorch itself is not needed.
+can be iterated over. Neither PyTorch nor Hugging Face's `datasets` is needed.
 """
 
 from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +17,11 @@ import numpy as np
 from PIL import Image
 
 from tutelage.data.atomic_file import atomic_file
+from tutelage.data.formats.arrow import LABELS
 from tutelage.data.formats.found import ImageSet, Part
 from tutelage.data.formats.labels import check_classes
 from tutelage.data.formats.pixels import bring, check_side, to_bytes, to_grey_or_rgb
+from tutelage.data.formats.rows import split_of
 from tutelage.errors import UserError
 
 
@@ -33,7 +36,9 @@ def write_npz(
 ) -> Path:
     """Write the images and labels of `train` and `test` to the .npz file `path`, and return it.
 
-    Both are datasets of (image, label), read once from first to last. An image is a PIL image, a
+    Both are datasets of (image, label), or of Hugging Face with columns for them, and are read once
+    from first to last. `train` may be a DatasetDict of splits instead: without a test
+    split, validation is the test set; with one, validation joins train. An image is a PIL image, a
     tensor [C, H, W] or [H, W], or an array [H, W, C] or [H, W]; C is 1 or 3, values are uint8 or
     floats from 0 to 1 (p becomes round(255 p)). When all are grey they get one channel, otherwise
     all become RGB. A label is a whole number from 0: an int, or an array or tensor of one number.
@@ -47,9 +52,13 @@ def write_npz(
     path = Path(path)
     if path.suffix != ".npz":
         raise UserError("the name of the file must end in .npz.", where=str(path))
-    found = {"train": _read(train, "train", size, fit)}
-    if test is not None:
-        found["test"] = _read(test, "test", size, fit)
+    splits = {"train": train} | ({} if test is None else {"test": test})
+    if isinstance(train, Mapping):
+        splits, train = _splits(train, test), next(iter(train.values()))
+    found = {split: _read(dataset, split, size, fit) for split, dataset in splits.items()}
+    if "validation" in found:
+        more = found.pop("validation")
+        found["train"] = (found["train"][0] + more[0], found["train"][1] + more[1])
     images = [image for read, _ in found.values() for image in read]
     grey = all(image.mode == "L" for image in images)
     parts = {split: _to_part(*read, grey, images[0].size, split) for split, read in found.items()}
@@ -65,6 +74,21 @@ def write_npz(
     with atomic_file(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # no name is allow_pickle
     return path
+
+
+def _splits(datasets: Mapping[str, Any], test: Any) -> dict[str, Any]:
+    """The splits of a DatasetDict by what they are: train, perhaps test, perhaps validation beside
+    test. Raises UserError for others, and without train."""
+    if test is not None:
+        raise UserError("the first dataset has splits, and there is a second one.", where="data",
+                        fix="Give one of the two: splits, or a pair.")  # fmt: skip
+    found = {split_of(str(name), f"data['{name}']"): each for name, each in datasets.items()}
+    if "train" not in found:
+        raise UserError(f"there is no split train, but {', '.join(map(str, datasets))}.",
+                        where="data")  # fmt: skip
+    if "test" not in found and "validation" in found:
+        found["test"] = found.pop("validation")
+    return found
 
 
 def _read(
@@ -91,6 +115,9 @@ def _read(
 
 def _samples(dataset: Any) -> Iterator[Any]:
     """The samples of a map-style or an iterable dataset, in order."""
+    columns = _columns(dataset)
+    if columns is not None:
+        return ((row[columns[0]], row[columns[1]]) for row in dataset)
     if hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__"):
         return (dataset[index] for index in range(len(dataset)))
     try:
@@ -101,6 +128,27 @@ def _samples(dataset: Any) -> Iterator[Any]:
             where="data",
             fix="Give one with a length and items, or one that can be iterated over.",
         ) from error
+
+
+def _columns(dataset: Any) -> tuple[str, str] | None:
+    """The columns of images and labels of a dataset of Hugging Face; None of any other.
+
+    Raises UserError where there is not one of each.
+    """
+    features = getattr(dataset, "features", None)
+    if not isinstance(features, Mapping) or not hasattr(dataset, "column_names"):
+        return None
+    images = [name for name, each in features.items() if type(each).__name__ == "Image"]
+    classes = [name for name, each in features.items() if type(each).__name__ == "ClassLabel"]
+    labels = [name for name in LABELS if name in features] or classes
+    if len(images) != 1 or not labels or (labels == classes and len(classes) > 1):
+        raise UserError(
+            f"there must be one column of images and one of labels; the columns are "
+            f"{', '.join(features)}.",
+            where="data",
+            fix="Keep one of each, the label as `label`: remove_columns, rename_column.",
+        )
+    return images[0], labels[0]
 
 
 def _to_image(image: Any, where: str) -> Image.Image:
@@ -164,7 +212,10 @@ def _to_part(
 
 
 def _class_names(dataset: Any, given: Sequence[str] | None) -> tuple[str, ...] | None:
-    names = getattr(dataset, "classes", None) if given is None else given
+    columns = _columns(dataset)
+    own = dataset if columns is None else dataset.features[columns[1]]
+    names = getattr(own, "classes" if columns is None else "names", None)
+    names = names if given is None else given
     if names is None:
         return None
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):

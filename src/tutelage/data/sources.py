@@ -29,7 +29,7 @@ SOURCES: dict[str, str] = {
     "mnist": f"handwritten digits, 28x28 grey, 10 classes: {_FORMATS}",
     "fashion-mnist": f"clothes, 28x28 grey, 10 classes: {_FORMATS}",
     "image-folder": "any folder of images: train/<class>/*.jpg and perhaps test/, or <class>/*.jpg",
-    "files": "whatever lies at the path: a folder of images, .csv, .npz, idx or CIFAR files",
+    "files": "whatever lies at the path: a folder of images, .csv, .parquet, .npz, idx or CIFAR files",
 }
 CACHE_VERSION = 2  # raised when reading changes pixels, labels or their order
 

@@ -6,11 +6,15 @@ of a data set are grey (see pixels.py) they have one channel, otherwise all beco
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tutelage.data.formats.found import Options, reading
 from tutelage.data.formats.pixels import bring, check_side, in_threads, to_grey_or_rgb
@@ -19,34 +23,41 @@ from tutelage.errors import UserError
 _FILES_PER_TASK = 64
 
 
+class Blob(NamedTuple):
+    """The bytes of an image file that lie in another file, and how to name them in a message."""
+
+    data: bytes
+    where: str
+
+
 def decode_all(
-    paths: list[Path], options: Options
+    files: Sequence[Path | Blob], options: Options
 ) -> tuple[NDArray[np.uint8], tuple[int, int, int] | None]:
     """All images, uint8 [N, H, W, C], and their height, width and channels before they were brought
     to a size; None when they were of several heights and widths.
 
     UserError naming the file that cannot be read or does not fit.
     """
-    first, _ = _decode(paths[0], options)
-    images = np.empty((len(paths), first.height, first.width, 3), np.uint8)
-    colour = np.zeros(len(paths), bool)
-    sides = np.zeros((len(paths), 2), np.int64)
+    first, _ = _decode(files[0], options)
+    images = np.empty((len(files), first.height, first.width, 3), np.uint8)
+    colour = np.zeros(len(files), bool)
+    sides = np.zeros((len(files), 2), np.int64)
 
     def fill(start: int) -> None:
-        for index in range(start, min(start + _FILES_PER_TASK, len(paths))):
-            image, original = _decode(paths[index], options)
+        for index in range(start, min(start + _FILES_PER_TASK, len(files))):
+            image, original = _decode(files[index], options)
             if image.size != first.size:
                 raise UserError(
                     f"this image is {image.width}x{image.height} pixels, the first one "
                     f"{first.width}x{first.height}.",
-                    where=str(paths[index]),
+                    where=_name(files[index]),
                     fix="Set data.size, such as 32, to bring all images to one size.",
                 )
             pixels = np.asarray(image)
             images[index] = pixels if pixels.ndim == 3 else pixels[..., None]
             colour[index], sides[index] = pixels.ndim == 3, original[::-1]
 
-    in_threads(fill, range(0, len(paths), _FILES_PER_TASK))
+    in_threads(fill, range(0, len(files), _FILES_PER_TASK))
     channels = 3 if colour.any() else 1
     one_size = bool((sides == sides[0]).all())
     original = (int(sides[0, 0]), int(sides[0, 1]), channels) if one_size else None
@@ -59,18 +70,27 @@ def decode(path: Path) -> Image.Image:
     return image
 
 
-def _decode(path: Path, options: Options) -> tuple[Image.Image, tuple[int, int]]:
+def _decode(file: Path | Blob, options: Options) -> tuple[Image.Image, tuple[int, int]]:
     """One image in mode L or RGB, brought to its size, and its width and height before."""
+    where = _name(file)
     try:
-        with reading(path), Image.open(path) as file:
-            ImageOps.exif_transpose(file, in_place=True)
-            image = to_grey_or_rgb(file, str(path))
+        blob = isinstance(file, Blob)
+        opened = io.BytesIO(file.data) if blob else file
+        with nullcontext() if blob else reading(file), Image.open(opened) as picture:
+            ImageOps.exif_transpose(picture, in_place=True)
+            image = to_grey_or_rgb(picture, where)
     except UserError:
         raise
     except Exception as error:  # Pillow raises almost anything on a damaged file
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "its format is not known" if unknown else error
         raise UserError(
-            f"this image cannot be read ({error}).", where=str(path), fix="Replace it or remove it."
+            f"this image cannot be read ({reason}).", where=where, fix="Replace it or remove it."
         ) from error
     if options.size is None:
-        check_side(image.height, image.width, str(path))
+        check_side(image.height, image.width, where)
     return bring(image, options.size, options.fit), image.size
+
+
+def _name(file: Path | Blob) -> str:
+    return file.where if isinstance(file, Blob) else str(file)

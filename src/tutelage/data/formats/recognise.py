@@ -6,14 +6,15 @@ import os
 import stat
 from pathlib import Path
 
-from tutelage.data.formats import cifar, idx, image_folder, npz, table
+from tutelage.data.formats import arrow, cifar, idx, image_folder, npz, table
 from tutelage.data.formats.found import Found, list_folder, reading
 from tutelage.errors import UserError
 
 LOOKED_FOR = (
     "Looked for: folders of images as train/<class>/<image> or <class>/<image>; CIFAR files "
     "(data_batch_1.bin, train.bin, data_batch_1, train); idx files (train-images-idx3-ubyte[.gz]); "
-    "one .npz file. A CSV file of paths and labels is named itself: --data labels.csv."
+    "one .npz file; Parquet files (train-00000-of-00001.parquet) and what datasets' save_to_disk "
+    "wrote. A CSV file of paths and labels is named itself: --data labels.csv."
 )
 _UNPACK = {
     ".zip": "unzip {name} -d FOLDER",
@@ -26,7 +27,7 @@ _UNPACK = {
 
 
 def recognise(path: str | None, *, only_folders: bool = False) -> Found:
-    """The data set at `path` ('~' is the home folder), a folder, an .npz or a .csv file.
+    """The data set at `path` ('~' is the home folder), a folder, or a .npz, .csv or .parquet file.
 
     With `only_folders`, it must be a folder of images. UserError when the path is missing or
     cannot be read, when nothing is recognised there, and when more than one data set is.
@@ -38,7 +39,7 @@ def recognise(path: str | None, *, only_folders: bool = False) -> Found:
     place = Path(os.path.expanduser(path))
     if not _is_folder(place):
         return _recognise_file(place, only_folders)
-    formats = (cifar, idx, npz, image_folder)
+    formats = (cifar, idx, npz, arrow, image_folder)
     found = [each for reader in formats for each in reader.find(place)]
     if not found:
         raise _nothing(place)
@@ -50,11 +51,7 @@ def recognise(path: str | None, *, only_folders: bool = False) -> Found:
             fix="Name the folder or file that holds only the one that is meant.",
         )
     if only_folders and not found[0].is_folder:
-        raise UserError(
-            f"this is no folder of images, but {found[0].what}.",
-            where=str(place),
-            fix="Set data.source to files, or to the name of the data set.",
-        )
+        raise _no_folder(place, found[0])
     return found[0]
 
 
@@ -79,15 +76,25 @@ def _recognise_file(file: Path, only_folders: bool) -> Found:
             where=str(file),
             fix=f"Unpack it and name the folder: {archive}",
         )
-    found = [] if only_folders else npz.find(file) or table.find(file)
+    found = npz.find(file) or table.find(file) or arrow.find(file)
     if not found:
-        wanted = "" if only_folders else ", an .npz or a .csv file"
+        wanted = "" if only_folders else ", nor a .npz, .csv or .parquet file"
         raise UserError(
             f"this is a file, not a folder{wanted}.",
             where=str(file),
             fix="Name the folder that holds the data set.",
         )
+    if only_folders:
+        raise _no_folder(file, found[0])
     return found[0]
+
+
+def _no_folder(place: Path, found: Found) -> UserError:
+    return UserError(
+        f"this is no folder of images, but {found.what}.",
+        where=str(place),
+        fix="Set data.source to files, or to the name of the data set.",
+    )
 
 
 def _nothing(folder: Path) -> UserError:
@@ -96,7 +103,8 @@ def _nothing(folder: Path) -> UserError:
         return UserError(
             "there are images here, but no class folders.",
             where=str(folder),
-            fix="Put the images of each class into a folder of its own: <class>/<image>.",
+            fix="Put the images of each class into a folder of its own: <class>/<image>; or list "
+            "them in a CSV file with columns path and label, and name that.",
         )
     packed = [name for name in files if _how_to_unpack(name)]
     if packed:

@@ -12,30 +12,13 @@ import csv
 import os
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-
-from tutelage.data.formats.decode import decode_all
-from tutelage.data.formats.found import (
-    Found,
-    ImageSet,
-    Listed,
-    Options,
-    Part,
-    join_parts,
-    reading,
-)
-from tutelage.data.formats.image_folder import SPLITS, in_order
+from tutelage.data.formats.found import Found, Listed, Options, reading
+from tutelage.data.formats.image_folder import in_order
+from tutelage.data.formats.rows import Row, read_rows, split_of
 from tutelage.errors import UserError
 
 NEEDED = ("path", "label")
-
-
-class _Row(NamedTuple):
-    path: str
-    label: str
-    split: str
 
 
 def find(file: Path) -> list[Found]:
@@ -48,11 +31,13 @@ def find(file: Path) -> list[Found]:
 def _list_files(file: Path, options: Options) -> Listed:
     rows = _rows(file)
     names = in_order(sorted({row.label for row in rows}), options.known)
-    every = (file.name, *(row.path for row in rows))
-    return Listed(file.parent, every, partial(_read, file, rows, tuple(names), options))
+    images = (os.path.relpath(str(row.image), file.parent) for row in rows)
+    return Listed(
+        file.parent, (file.name, *images), partial(read_rows, rows, tuple(names), options)
+    )
 
 
-def _rows(file: Path) -> list[_Row]:
+def _rows(file: Path) -> list[Row]:
     """All rows, checked. UserError with file and line of the first mistake."""
     try:
         with reading(file), open(file, encoding="utf-8-sig", newline="") as opened:
@@ -76,7 +61,7 @@ def _rows(file: Path) -> list[_Row]:
     return rows
 
 
-def _row(file: Path, line: int, values: dict[str, str | None]) -> _Row:
+def _row(file: Path, line: int, values: dict[str, str | None]) -> Row:
     where = f"{file}, line {line}"
     if None in values:
         raise UserError(
@@ -95,25 +80,4 @@ def _row(file: Path, line: int, values: dict[str, str | None]) -> _Row:
             fix=f"Paths are relative to {file.parent}, or absolute.",
         )
     written = (values.get("split") or "train").strip()
-    split = next((s for s, spellings in SPLITS.items() if written.lower() in spellings), None)
-    if split is None:
-        raise UserError(
-            f"'{written}' in column 'split' is no split.",
-            where=where,
-            fix="Write train, test or validation.",
-        )
-    return _Row(path, label, split)
-
-
-def _read(file: Path, rows: list[_Row], names: tuple[str, ...], options: Options) -> ImageSet:
-    images, original = decode_all([file.parent / row.path for row in rows], options)
-    number = {name: label for label, name in enumerate(names)}
-    labels = np.array([number[row.label] for row in rows], np.int64)
-    splits = np.array([row.split for row in rows])
-    parts = {
-        split: Part(images[splits == split], labels[splits == split])
-        for split in SPLITS
-        if (splits == split).any()
-    }
-    train, test = join_parts(parts)
-    return ImageSet(train, test, names, original)
+    return Row(file.parent / path, label, split_of(written, f"{where}, column 'split'"))
