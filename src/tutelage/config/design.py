@@ -124,6 +124,8 @@ class Training:
     searched: float | None = None  # of a cell of a search: its length, in plain trainings
     part: tuple[int, int] | None = None  # (k, n): trained without part k (0, 1, ...) of n
     member: int = 0  # of a teacher: which of several networks that are alike
+    images: str | None = None  # half-a or half-b of the training images; None: all
+    unlabelled: str | None = None  # a half, or extra: images of which the teacher alone tells
 
     def steps(self, *teachers: str | None) -> tuple[EpochStep, ...]:
         """What each epoch does, when the identities of the reference's stages are `teachers`:
@@ -202,7 +204,15 @@ class Training:
 
     @property
     def loss_text(self) -> str:
-        """The loss in words."""
+        """The loss in words, and the images where they are not all training images."""
+        return self._loss_text() + self._images_text()
+
+    def _images_text(self) -> str:
+        told = [self.images or "all"] if self.images or self.unlabelled else []
+        told += [f"{self.unlabelled} without labels"] if self.unlabelled else []
+        return f" (images: {', '.join(told)})" if told else ""
+
+    def _loss_text(self) -> str:
         if self.teacher is None or self.loss is None:
             return "cross-entropy"
         text = f"{self.loss.text()}, weights {self._told(self.weights)}"

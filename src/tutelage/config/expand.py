@@ -12,6 +12,7 @@ from tutelage.config.design import (
     Teacher,
     Training,
 )
+from tutelage.config.images import check_extra, with_images
 from tutelage.config.metrics import unit_of
 from tutelage.config.recipe import build_recipe
 from tutelage.config.schema import (
@@ -41,6 +42,7 @@ def expand(study: StudyConfig) -> Expanded:
                 where = f"{kind}.{training.group}"
                 check_heard(training, teachers[training.teacher], where)
     expanded = Expanded(teachers, trainings, conditions)
+    check_extra(study, expanded)
     _check_claims(study, expanded)
     _check_size(study, trainings, conditions)
     return expanded
@@ -60,6 +62,7 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
             name = f"{group}/{teacher}" if isinstance(config.teacher, list) else group
             model = (config.student or study.student).model
             training = training_of(study, config, name, group, model, teacher, where, extra=recipes)
+            training = with_images(study, config, training, where)
             if config.search is None:
                 conditions[name] = training
             else:
@@ -78,7 +81,9 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
                             where=f"conditions.{name}", fix="Give it another name.")  # fmt: skip
         with located("recipe"):
             recipe = build_recipe(study.recipe)
-        conditions = {name: Training(name, name, model, recipe), **conditions}
+        seen = {training.images for training in conditions.values() if training.model == model}
+        images = seen.pop() if len(seen) == 1 else None  # those that all of its students see
+        conditions = {name: Training(name, name, model, recipe, images=images), **conditions}
     return conditions
 
 
