@@ -126,6 +126,7 @@ class Training:
     member: int = 0  # of a teacher: which of several networks that are alike
     images: str | None = None  # half-a or half-b of the training images; None: all
     unlabelled: str | None = None  # a half, or extra: images of which the teacher alone tells
+    loss_code: str | None = None  # of a loss of the user's own: the mark of its code
 
     def steps(self, *teachers: str | None) -> tuple[EpochStep, ...]:
         """What each epoch does, when the identities of the reference's stages are `teachers`:
@@ -172,7 +173,7 @@ class Training:
     def _step(self, epoch: int, rate: float, weights: Weights, teacher: str | None) -> EpochStep:
         loss = features = None
         if self.loss is not None and weights.kd_weight > 0:
-            loss = canonical(self.loss.form(epoch, self.until))
+            loss = canonical(self.loss.form(epoch, self.until, self.loss_code))
         if self.loss is not None:
             form = self.loss.features(weights.of_features)
             features = canonical(form) if form is not None else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tutelage.config.contrasts import check_precision
@@ -46,6 +47,24 @@ def expand(study: StudyConfig) -> Expanded:
     _check_claims(study, expanded)
     _check_size(study, trainings, conditions)
     return expanded
+
+
+def with_codes(expanded: Expanded, codes: Mapping[str, str]) -> Expanded:
+    """The same with the marks of losses of the user's own, which `codes` has by `OwnConfig.key`."""
+
+    def marked(trainings: dict[str, Training]) -> dict[str, Training]:
+        return {name: _with_code(training, codes) for name, training in trainings.items()}
+
+    return replace(
+        expanded,
+        trainings=marked(expanded.trainings),
+        conditions=marked(expanded.conditions),
+    )
+
+
+def _with_code(training: Training, codes: Mapping[str, str]) -> Training:
+    own = training.loss.own if training.loss is not None else None
+    return training if own is None else replace(training, loss_code=codes.get(own.key))
 
 
 def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, Training]:

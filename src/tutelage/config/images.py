@@ -57,6 +57,8 @@ def _check_without_labels(training: Training, where: str) -> None:
         problem = "DKD tells the label's class from the others, and these images have no label."
     elif loss is not None and loss.crd is not None:
         problem = "CRD contrasts images of different labels, and these have none."
+    elif loss is not None and loss.own is not None and loss.own.labels:
+        problem = f"{loss.own.function} takes labels, and these images have none."
     elif training.adaptive is not None and training.adaptive.adaptive == "gradients":
         problem = "an adaptive stop by gradients compares those of labels, and these have none."
     if problem is not None:

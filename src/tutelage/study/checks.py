@@ -89,6 +89,26 @@ def identify_models(expanded: Expanded, world: World) -> dict[str, Identity]:
     return found
 
 
+def identify_losses(expanded: Expanded) -> dict[str, str]:
+    """The mark of the code of each loss of the user's own that has no version, by `OwnConfig.key`.
+    Raises UserError, naming the training, where one does not work."""
+    found: dict[str, str] = {}
+    for training in (*expanded.trainings.values(), *expanded.conditions.values()):
+        own = training.loss.own if training.loss is not None else None
+        if own is None or own.key in found:
+            continue
+        from tutelage.losses.own import code_mark, try_loss
+
+        try:
+            try_loss(own.function, own.arguments or {}, labels=own.labels)
+            if own.version is None:
+                found[own.key] = code_mark(own.function)
+        except UserError as error:
+            where = f"the loss of {training.name}" + (f", {error.where}" if error.where else "")
+            raise UserError(error.what, where=where, fix=error.fix) from error
+    return found
+
+
 def _check_features(
     training: Training, expanded: Expanded, world: World, models: Mapping[str, str]
 ) -> None:

@@ -28,7 +28,7 @@ from tutelage.config.design import (
     StateRef,
     Training,
 )
-from tutelage.config.expand import expand
+from tutelage.config.expand import expand, with_codes
 from tutelage.config.load import validate
 from tutelage.config.schema import DataConfig, StudyConfig
 from tutelage.data.parts import trained_count, trained_on, without_part
@@ -39,7 +39,7 @@ from tutelage.evaluation.metrics import METRIC_VERSION
 from tutelage.provenance import machine, versions
 from tutelage.store import DamageWarning, Record, Store, atomic_write, read_if_there
 from tutelage.study import references
-from tutelage.study.checks import check_data, check_names, identify_models
+from tutelage.study.checks import check_data, check_names, identify_losses, identify_models
 from tutelage.study.plan import Node, Plan, make_plan, teacher_key, world_seeds
 from tutelage.study.references import Mean, Network, Parts, Resolved, Scaled, Stages
 
@@ -58,7 +58,7 @@ class Context:
     def __init__(self, store: Store, manifest: Mapping[str, Any]) -> None:
         self.store, self.manifest = store, manifest
         self.config: StudyConfig = validate(manifest["config"], source="manifest")
-        self.expanded: Expanded = expand(self.config)
+        self.expanded: Expanded = with_codes(expand(self.config), manifest.get("losses", {}))
         self.plan: Plan = make_plan(
             self.config, self.expanded, manifest["training_fingerprints"], manifest["device"],
             manifest.get("models"), manifest.get("unlabelled_fingerprints", ()),
@@ -83,6 +83,7 @@ class Context:
         """
         expanded = expand(config)
         check_names(config, expanded)
+        losses = identify_losses(expanded)
         worlds = (_make_world(store, config, r) for r in range(config.replicates.count))
         first = next(worlds)
         identities = identify_models(expanded, first)
@@ -94,7 +95,7 @@ class Context:
         ]
         unlabelled = [extra for *_, extra in every if extra is not None]
         marks = [mark[:2] for mark in every]
-        manifest = _manifest(config, first, marks, device, models, unlabelled)
+        manifest = _manifest(config, first, marks, device, models, unlabelled, losses)
         manifest["test_fingerprints"] = [test for *_, test, _ in every]
         if keep:
             for identity in identities.values():
@@ -343,11 +344,11 @@ def _make_world(store: Store, config: StudyConfig, replicate: int) -> World:
 
 def _manifest(
     config: StudyConfig, world: World, fingerprints: list[tuple[str, str]], device: str,
-    models: Mapping[str, str], unlabelled: list[str],
+    models: Mapping[str, str], unlabelled: list[str], losses: Mapping[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     """`fingerprints` are those of each replicate: for training, and of all splits; `models` the
     texts that identify networks, by those of the study, where both differ; `unlabelled` the
-    fingerprints of extra images, where there are some."""
+    fingerprints of extra images, where there are some; `losses` the marks of functions."""
     form = config.model_dump(mode="json", exclude_none=True)
     now = _now()
     # The same pixels are the same data, in whatever format they came.
@@ -355,7 +356,8 @@ def _manifest(
     if unlabelled:
         data["unlabelled"] = unlabelled
     identity = form | {"data": data}
-    others = [dict(models)] if models else []  # the ids of studies without any stay as they are
+    # The ids of studies without any stay as they are.
+    others = [*([dict(models)] if models else []), *([{"losses": losses}] if losses else [])]
     return {
         # As JSON, because a canonical form would take 1 epoch and 1.0 of all epochs for the same.
         "id": digest([json.dumps(identity, sort_keys=True), fingerprints, device, *others])[:16],
@@ -375,6 +377,7 @@ def _manifest(
         },
         "costs": _costs(config, world, models),
         **({"models": dict(models)} if models else {}),
+        **({"losses": dict(losses)} if losses else {}),
         **({"unlabelled_fingerprints": unlabelled} if unlabelled else {}),
         "created": now,
         "started": now,

@@ -181,10 +181,11 @@ def _stepper(training: Training, device: str) -> str:
     recipe = training.recipe
     averaged = recipe.ema or recipe.swa
     varied = recipe.mixup or recipe.cutmix or averaged  # what changes with every step
+    own = training.loss is not None and training.loss.own is not None  # which may do anything
     if training.features:  # which only one network at a time shows
         return "eager"
     if device.startswith("cuda"):  # where an adaptive stop may measure what no graph has recorded
-        return "eager" if varied or training.adaptive else "graphed"
+        return "eager" if varied or own or training.adaptive else "graphed"
     tiny = is_tiny(training.model) and device == "cpu"
     simple = isinstance(recipe.optimizer, Sgd) and recipe.precision == "fp32"
     return "fused" if tiny and simple and not (varied or recipe.clip_norm) else "eager"
