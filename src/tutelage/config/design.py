@@ -124,6 +124,9 @@ class Training:
     searched: float | None = None  # of a cell of a search: its length, in plain trainings
     part: tuple[int, int] | None = None  # (k, n): trained without part k (0, 1, ...) of n
     member: int = 0  # of a teacher: which of several networks that are alike
+    images: str | None = None  # half-a or half-b of the training images; None: all
+    unlabelled: str | None = None  # a half, or extra: images of which the teacher alone tells
+    loss_code: str | None = None  # of a loss of the user's own: the mark of its code
 
     def steps(self, *teachers: str | None) -> tuple[EpochStep, ...]:
         """What each epoch does, when the identities of the reference's stages are `teachers`:
@@ -170,7 +173,7 @@ class Training:
     def _step(self, epoch: int, rate: float, weights: Weights, teacher: str | None) -> EpochStep:
         loss = features = None
         if self.loss is not None and weights.kd_weight > 0:
-            loss = canonical(self.loss.form(epoch, self.until))
+            loss = canonical(self.loss.form(epoch, self.until, self.loss_code))
         if self.loss is not None:
             form = self.loss.features(weights.of_features)
             features = canonical(form) if form is not None else None
@@ -202,7 +205,15 @@ class Training:
 
     @property
     def loss_text(self) -> str:
-        """The loss in words."""
+        """The loss in words, and the images where they are not all training images."""
+        return self._loss_text() + self._images_text()
+
+    def _images_text(self) -> str:
+        told = [self.images or "all"] if self.images or self.unlabelled else []
+        told += [f"{self.unlabelled} without labels"] if self.unlabelled else []
+        return f" (images: {', '.join(told)})" if told else ""
+
+    def _loss_text(self) -> str:
         if self.teacher is None or self.loss is None:
             return "cross-entropy"
         text = f"{self.loss.text()}, weights {self._told(self.weights)}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tutelage.config.contrasts import check_precision
@@ -12,6 +13,7 @@ from tutelage.config.design import (
     Teacher,
     Training,
 )
+from tutelage.config.images import check_extra, with_images
 from tutelage.config.metrics import unit_of
 from tutelage.config.recipe import build_recipe
 from tutelage.config.schema import (
@@ -41,9 +43,28 @@ def expand(study: StudyConfig) -> Expanded:
                 where = f"{kind}.{training.group}"
                 check_heard(training, teachers[training.teacher], where)
     expanded = Expanded(teachers, trainings, conditions)
+    check_extra(study, expanded)
     _check_claims(study, expanded)
     _check_size(study, trainings, conditions)
     return expanded
+
+
+def with_codes(expanded: Expanded, codes: Mapping[str, str]) -> Expanded:
+    """The same with the marks of losses of the user's own, which `codes` has by `OwnConfig.key`."""
+
+    def marked(trainings: dict[str, Training]) -> dict[str, Training]:
+        return {name: _with_code(training, codes) for name, training in trainings.items()}
+
+    return replace(
+        expanded,
+        trainings=marked(expanded.trainings),
+        conditions=marked(expanded.conditions),
+    )
+
+
+def _with_code(training: Training, codes: Mapping[str, str]) -> Training:
+    own = training.loss.own if training.loss is not None else None
+    return training if own is None else replace(training, loss_code=codes.get(own.key))
 
 
 def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, Training]:
@@ -60,6 +81,7 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
             name = f"{group}/{teacher}" if isinstance(config.teacher, list) else group
             model = (config.student or study.student).model
             training = training_of(study, config, name, group, model, teacher, where, extra=recipes)
+            training = with_images(study, config, training, where)
             if config.search is None:
                 conditions[name] = training
             else:
@@ -78,7 +100,9 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
                             where=f"conditions.{name}", fix="Give it another name.")  # fmt: skip
         with located("recipe"):
             recipe = build_recipe(study.recipe)
-        conditions = {name: Training(name, name, model, recipe), **conditions}
+        seen = {training.images for training in conditions.values() if training.model == model}
+        images = seen.pop() if len(seen) == 1 else None  # those that all of its students see
+        conditions = {name: Training(name, name, model, recipe, images=images), **conditions}
     return conditions
 
 

@@ -126,6 +126,14 @@ class _Taught(Strict):
         default=None, description="weights after distill_until (default 1, and 0 for the rest)"
     )
     recipe: RecipeConfig | None = None
+    images: Literal["half-a", "half-b"] | None = Field(
+        default=None, description="trained on one half of the training images, instead of all"
+    )
+    unlabelled: Literal["half-a", "half-b", "extra"] | None = Field(
+        default=None,
+        description="images beside those with labels, of which the teacher alone tells: the other "
+        "half, or those of `data.unlabelled`",
+    )
 
 
 class StopConfig(Word):

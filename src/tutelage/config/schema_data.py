@@ -76,6 +76,12 @@ class DataConfig(Strict):
         description="augmentation: none, flip, shift-1, crop-4, crop-4-flip, or transforms",
     )
 
+    unlabelled: Count | Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="images without labels, for conditions with `unlabelled: extra`: a folder of "
+        "them, or how many of the source's images lose their labels",
+    )
+
     @field_validator("streamed")
     @classmethod
     def _said_or_not(cls, value: bool | None) -> bool | None:
@@ -87,6 +93,8 @@ class DataConfig(Strict):
             raise ValueError("streamed images need a size: set data.size, such as 224")
         if self.streamed and self.fit != "crop":
             raise ValueError("streamed images are cropped: remove data.fit")
+        if self.streamed and isinstance(self.unlabelled, str):
+            raise ValueError("beside streamed images, data.unlabelled is a number of them")
         return self
 
     @property

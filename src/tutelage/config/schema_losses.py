@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
 
+from tutelage.config.canonical import canonical
 from tutelage.config.fields import Count, Positive, Strict, Weight, Word, one_of
 
 Paths = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
@@ -47,6 +48,38 @@ class AnnealingConfig(Strict):
     equal steps until `distill_until`; then labels alone."""
 
     steps: Annotated[Count, Field(le=1000)] = 10
+
+
+class OwnConfig(Strict):
+    """A loss of your own: a function of the raw logits [B, C] of student and teacher, and perhaps
+    of labels int64 [B], that gives one number."""
+
+    function: Annotated[str, Field(pattern=":")] = Field(
+        description="where it is: file.py:function or module:function"
+    )
+    arguments: dict[str, Any] | None = Field(
+        default=None, description="more arguments of the function, by name"
+    )
+    labels: bool = Field(default=False, description="the function takes labels as its third one")
+    version: str | None = Field(
+        default=None,
+        description="stands for the code of the function: results stay valid until it changes",
+    )
+
+    @model_validator(mode="after")
+    def _plain(self) -> OwnConfig:
+        try:
+            canonical(self.arguments)
+        except TypeError as error:
+            raise ValueError(
+                f"arguments: {error}; use numbers, words, lists and mappings"
+            ) from None
+        return self
+
+    @property
+    def key(self) -> str:
+        """The same for functions that are called alike."""
+        return canonical(self.model_dump(exclude_defaults=True))
 
 
 class FeatureConfig(Strict):
@@ -145,12 +178,14 @@ FEATURE_METHODS = {
     "crd": FeatureMethod("CRD", "contrastive distillation", 0.8, "embedding"),
 }
 _FEATURES_ALONE = Method("features", 1.0)
+_OWN = Method("own loss", 0.1, 0.9)
 _STANDARDISED_KD = Method("KD", 0.1, 9.0)
+_OF_LOGITS = (*METHODS, "own")
 
 
 class LossConfig(Word):
     """What a student learns from its teacher: one loss of logits, any of features, or both, named
-    by their keys; or a name alone, for its defaults."""
+    by their keys; or a name alone, for its defaults; or where a function of your own is."""
 
     _word: ClassVar = {"enum": [*METHODS, *FEATURE_METHODS]}
 
@@ -159,6 +194,7 @@ class LossConfig(Word):
     dist: DistConfig | None = None
     dkd: DkdConfig | None = None
     annealing: AnnealingConfig | None = None
+    own: OwnConfig | None = None
     at: AtConfig | None = None
     fitnets: FitNetsConfig | None = None
     sp: SpConfig | None = None
@@ -168,19 +204,29 @@ class LossConfig(Word):
         default=False, description="standardise the logits of both, image by image, before"
     )
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: Any, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        schema["anyOf"].append({"type": "string", "pattern": ":"})
+        return schema
+
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
         if isinstance(value, str) and value in (*METHODS, *FEATURE_METHODS):
             return {value: {}}
+        if isinstance(value, str) and ":" in value:
+            return {"own": {"function": value}}
         if isinstance(value, dict) and value.get("standardise") is True and value.get("kd") == {}:
             return value | {"kd": {"temperature": 2.0}}  # that of its authors
         return value
 
     @model_validator(mode="after")
     def _single(self) -> LossConfig:
-        if not self.of_features or any(getattr(self, name) is not None for name in METHODS):
-            one_of(self, tuple(METHODS), "loss")
+        if not self.of_features or self.name is not None:
+            one_of(self, _OF_LOGITS, "loss")
         elif self.standardise:
             raise ValueError("standardise is for a loss of logits, and there is none")
         return self
@@ -188,7 +234,7 @@ class LossConfig(Word):
     @property
     def name(self) -> str | None:
         """The key of the loss of logits, if there is one."""
-        return next((name for name in METHODS if getattr(self, name) is not None), None)
+        return next((name for name in _OF_LOGITS if getattr(self, name) is not None), None)
 
     @property
     def of_features(self) -> dict[str, FeatureConfig]:
@@ -201,6 +247,8 @@ class LossConfig(Word):
         """What its authors use with it; with several losses, what those of the one of logits do."""
         if self.name is None:
             return _FEATURES_ALONE
+        if self.own is not None:
+            return _OWN
         return _STANDARDISED_KD if self.standardise and self.kd else METHODS[self.name]
 
     def features(self, weights: Mapping[str, float]) -> dict[str, Any] | None:
@@ -213,11 +261,15 @@ class LossConfig(Word):
         }
         return form or None
 
-    def form(self, epoch: int, until: int) -> dict[str, Any] | None:
-        """What an epoch does with logits, in canonical form; `until` are the epochs that distil."""
+    def form(self, epoch: int, until: int, code: str | None = None) -> dict[str, Any] | None:
+        """What an epoch does with logits, in canonical form; `until` are the epochs that distil,
+        and `code` is the mark of a function of the user's own."""
         if self.name is None:
             return None
         options = getattr(self, self.name).model_dump()
+        if self.own is not None:
+            options = self.own.model_dump(exclude_defaults=True)
+            options |= {"code": code} if code is not None else {}
         if self.annealing is not None:
             steps = self.annealing.steps
             options = {"factor": min(1.0, (epoch * steps // until + 1) / steps)}
@@ -230,11 +282,18 @@ class LossConfig(Word):
         )
         if self.name is None:
             return features
+        if self.own is not None:
+            given = self.own.arguments or {}
+            words = [self.own.function, *(f"{key} {value}" for key, value in given.items())]
+            return self._joined(words, features)
         options = getattr(self, self.name).model_dump()
         words = [METHODS[self.name].title] + [
             f"{option.replace('_', ' ').replace('non target', 'non-target')} {value:g}"
             for option, value in options.items()
         ]
+        return self._joined(words, features)
+
+    def _joined(self, words: list[str], features: str) -> str:
         logits = ("standardised " if self.standardise else "") + ", ".join(words)
         return f"{logits}, and {features}" if features else logits
 

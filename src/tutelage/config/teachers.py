@@ -18,6 +18,7 @@ from tutelage.config.design import (
     children_of,
     stages_of,
 )
+from tutelage.config.images import with_images
 from tutelage.config.recipe import Recipe, resolve_duration
 from tutelage.config.schema import (
     Duration,
@@ -69,6 +70,7 @@ def resolve_teacher(
         given = _is_given(config, where)
         tutor = other(config.teacher).name if config.teacher else None
         training = training_of(study, config, name, name, config.model or "", tutor, where)
+        training = with_images(study, config, training, where)
         training = _untrained(training) if given else training
         training = replace(training, member=config.member or 0)
         stop = "as it came" if given else "full"
@@ -79,7 +81,7 @@ def resolve_teacher(
     parts = [training]
     if config.cross_fit is not None:
         tutor = other(training.teacher) if training.teacher else None
-        _check_cross_fit(teacher, tutor, f"{where}.cross_fit")
+        _check_cross_fit(teacher, training, tutor, f"{where}.cross_fit")
         teacher, parts = _cross_fitted(teacher, training, config.cross_fit)
     if config.scale is not None:
         teacher = _scaled(teacher, config.scale, other, where)
@@ -102,7 +104,7 @@ def _is_given(config: TeacherConfig, where: str) -> bool:
     if weights is None or config.fine_tune:
         return False
     fix = "Add `fine_tune: true` to train it, or leave this out."
-    for key in (*TAUGHT, "ce_weight", "recipe", "teacher", "stop", "cross_fit", "member"):
+    for key in (*TAUGHT, "ce_weight", "recipe", "teacher", "stop", "cross_fit", "member", "images"):
         if getattr(config, key) is not None:
             what = f"this teacher has weights from outside and is not trained; {key} has no effect."
             raise UserError(what, where=f"{where}.{key}", fix=fix)
@@ -137,13 +139,18 @@ def _stopped_teacher(
     return replace(teacher, reference=reference, training=training.name, stop=text), training
 
 
-def _check_cross_fit(teacher: Teacher, tutor: Teacher | None, where: str) -> None:
+def _check_cross_fit(
+    teacher: Teacher, training: Training, tutor: Teacher | None, where: str
+) -> None:
     """Raises UserError where no training can be repeated without each part of the images."""
     if teacher.stop == "as it came":
         raise UserError("cross-fits a teacher that is not trained here.", where=where)
     if not isinstance(teacher.reference, StateRef):
         raise UserError("cross-fits a teacher that is scaled, or more than one network.",
                         where=where)  # fmt: skip
+    if training.images or training.unlabelled:
+        raise UserError("cross-fits a teacher that is not trained on all training images alone.",
+                        where=where, fix="Leave out its images and unlabelled.")  # fmt: skip
     if tutor is not None and _holds_parts(tutor.reference):
         raise UserError(f"{tutor.name}, who teaches it, is cross-fitted: the parts of both are not "
                         "the same.", where=where)  # fmt: skip
@@ -161,6 +168,13 @@ def check_heard(training: Training, teacher: Teacher, where: str) -> None:
             f"heard in {len(taught)} epochs of distillation.",
             where=f"{where}.teacher",
             fix="Name fewer teachers there, or distil for longer.",
+        )
+    if (training.images or training.unlabelled) and _holds_parts(reference):
+        raise UserError(
+            f"each network of the cross-fitted {teacher.name} speaks on one part of all training "
+            "images, and these are not all of them, or more.",
+            where=f"{where}.{'images' if training.images else 'unlabelled'}",
+            fix="Take a teacher that is not cross-fitted.",
         )
     if (recipe.mixup or recipe.cutmix) and _holds_parts(reference):
         raise UserError(
@@ -236,7 +250,7 @@ def _scaled(
 
 
 def _refuse_training_keys(config: TeacherConfig, where: str) -> None:
-    own = (*TAUGHT, "ce_weight", "recipe", "teacher", "fine_tune", "member")
+    own = (*TAUGHT, "ce_weight", "recipe", "teacher", "fine_tune", "member", "images")
     for key in own:
         if getattr(config, key) is not None:
             name = "of" if config.of else "ensemble" if config.ensemble else "schedule"

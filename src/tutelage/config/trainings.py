@@ -23,6 +23,7 @@ from tutelage.errors import UserError
 _FEATURE_WEIGHTS = tuple(f"{name}_weight" for name in FEATURE_METHODS)
 TAUGHT = (
     "loss", "kd_weight", *_FEATURE_WEIGHTS, "kd_warmup", "distill_until", "decay", "after",
+    "unlabelled",
 )  # fmt: skip
 
 

@@ -124,6 +124,13 @@ def taken(images: Images, index: NDArray[np.integer]) -> Images:
     return images.take(index) if isinstance(images, ImageFiles) else images[index]
 
 
+def joined(first: Images, second: Images) -> Images:
+    """The images of both, one after the other; files are files of one folder."""
+    if isinstance(first, ImageFiles) and isinstance(second, ImageFiles):
+        return replace(first, chosen=np.concatenate([first.chosen, second.chosen]))
+    return np.concatenate([first[:], second[:]])
+
+
 def _finished(pixels: NDArray[np.uint8], tasks: list[Future[None]]) -> NDArray[np.uint8]:
     for task in tasks:
         task.result()

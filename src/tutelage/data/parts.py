@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutelage.config.canonical import digest
-from tutelage.data.image_files import taken
-from tutelage.data.world import Split, World
+from tutelage.data.image_files import joined, taken
+from tutelage.data.world import NO_LABEL, Split, World
 from tutelage.errors import UserError
 
 
@@ -44,6 +44,59 @@ def without_part(world: World, part: int, parts: int) -> World:
         world, train=train, clean_train_labels=world.clean_train_labels[kept],
         training_fingerprint=training_fingerprint, fingerprint=fingerprint,
     )  # fmt: skip
+
+
+_HALF = {"half-a": 0, "half-b": 1}
+
+
+def trained_on(world: World, images: str | None, unlabelled: str | None) -> World:
+    """The world of a training that sees a half of the training images (None: all), and beside them,
+    behind them, those of `unlabelled` without their labels: the other half, or `extra`.
+
+    It is normalised as every training of the world is.
+    """
+    seen = world if images is None else without_part(world, 1 - _HALF[images], 2)
+    mark, fingerprint = (
+        trained_mark(each, images, unlabelled, world.unlabelled_fingerprint)
+        for each in (world.training_fingerprint, world.fingerprint)
+    )
+    if unlabelled is None:
+        return seen
+    if unlabelled == "extra":
+        assert world.unlabelled is not None, "a study that names them has some"
+        hidden = world.unlabelled
+    else:
+        hidden = without_part(world, 1 - _HALF[unlabelled], 2).train.images
+    none = np.full(len(hidden), NO_LABEL, np.int64)
+    labels, clean = (
+        np.concatenate([known, none]) for known in (seen.train.labels, seen.clean_train_labels)
+    )
+    return replace(
+        seen, train=Split(joined(seen.train.images, hidden), labels), clean_train_labels=clean,
+        training_fingerprint=mark, fingerprint=fingerprint,
+    )  # fmt: skip
+
+
+def trained_mark(
+    mark: str, images: str | None, unlabelled: str | None, extra: str | None = None
+) -> str:
+    """The fingerprint of what a training sees (see `trained_on`), where `mark` is that of the world
+    and `extra` that of its images without labels."""
+    if images is not None:
+        mark = digest(["without", 1 - _HALF[images], 2, mark])
+    if unlabelled is not None:
+        mark = digest(["unlabelled", extra if unlabelled == "extra" else unlabelled, mark])
+    return mark
+
+
+def trained_count(
+    train: int, extra: int, images: str | None, unlabelled: str | None
+) -> tuple[int, int]:
+    """How many images with labels, and how many without, a training sees, of so many training
+    images and extra ones."""
+    halves = {"half-a": train - train // 2, "half-b": train // 2, "extra": extra}
+    labelled = train if images is None else halves[images]
+    return labelled, 0 if unlabelled is None else halves[unlabelled]
 
 
 def check_parts(world: World, parts: int, where: str) -> None:

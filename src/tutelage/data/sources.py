@@ -4,7 +4,7 @@ they are streamed."""
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from tutelage.data.image_files import Images
 from tutelage.data.named_sets import NAMED_SETS
 from tutelage.data.prepare import canonical_order, prepare
 from tutelage.data.streamed import open_streamed
+from tutelage.data.unlabelled import read_unlabelled
 from tutelage.errors import UserError, unknown
 
 _FORMATS = "official files, a folder of images or .npz"
@@ -50,6 +51,7 @@ class Source:
     test_labels: NDArray[np.int64] | None
     class_names: tuple[str, ...]
     name: str
+    unlabelled: Images | None = None
 
 
 def load_source(config: DataConfig, cache: Cache) -> Source:
@@ -59,11 +61,13 @@ def load_source(config: DataConfig, cache: Cache) -> Source:
     damaged or of no known format, labels without sense, and images that do not have one size or
     are not those of the named data set.
     """
-    if config.source == "digits":
-        return _digits(config)
-    if config.source in SOURCES:
-        return _files(config, cache)
-    raise unknown("source", config.source, SOURCES, where="data.source")
+    if config.source not in SOURCES:
+        raise unknown("source", config.source, SOURCES, where="data.source")
+    source = _digits(config) if config.source == "digits" else _files(config, cache)
+    if isinstance(config.unlabelled, str):
+        images = read_unlabelled(config, source.images, cache)
+        return replace(source, unlabelled=images)
+    return source
 
 
 def _digits(config: DataConfig) -> Source:

@@ -16,7 +16,7 @@ from tutelage.data.crop_views import CropViews
 from tutelage.data.image_files import ImageFiles, evaluated
 from tutelage.data.mixing import Mixed, Mixer
 from tutelage.data.views import AnyViews
-from tutelage.data.world import Split
+from tutelage.data.world import NO_LABEL, Split
 from tutelage.errors import UserError
 
 # Batches are made several at a time, about so many bytes of pixels: enough to make calls cheap,
@@ -33,7 +33,8 @@ class Batch:
     `pixels` uint8 [B, H, W, C] are those views and `images` float32 [B, C, H, W] the same,
     normalised, in channels_last memory; `labels` int64 [B]; `epoch` is the one it belongs to, and
     `number` (0, 1, ...) its place there. Where images are mixed, `pixels` and `images` hold the
-    mixture, and `mixed` says of what.
+    mixture, and `mixed` says of what. Where some images have no label, the first `labelled` are
+    those that have one.
     """
 
     index: Tensor
@@ -44,6 +45,7 @@ class Batch:
     epoch: int = 0
     mixed: Mixed | None = None
     number: int = 0
+    labelled: int | None = None
 
 
 def normalise(
@@ -66,6 +68,9 @@ def normalise(
 class Stream:
     """The training batches of `split`, epoch by epoch.
 
+    Images without a label take half of each batch, or less where there are so few that an epoch
+    would show one twice; an epoch is as long as one of the images with a label alone.
+
     Every epoch has an order and views of its own, shows each image at most once, and drops an
     incomplete last batch. `mean` and `std` float32 [C] normalise (see `normalise`). A `mixer` mixes
     the images of each batch with each other. Pixels stay on `device`. Raises UserError when a batch
@@ -83,16 +88,22 @@ class Stream:
         device: str | torch.device = "cpu",
         mixer: Mixer | None = None,
     ) -> None:
-        if batch_size > len(split):
+        with_label = np.flatnonzero(split.labels != NO_LABEL)
+        if batch_size > len(with_label):
             raise UserError(
-                f"a batch of {batch_size} is larger than the {len(split)} training images.",
+                f"a batch of {batch_size} is larger than the {len(with_label)} training images.",
                 where="recipe.batch_size",
-                fix=f"Set it to {len(split)} or less.",
+                fix=f"Set it to {len(with_label)} or less.",
             )
         height, width, channels = split.images.shape[1:]
         views.check((height, width, channels))
         self._split, self.views, self.batch_size, self.seed = split, views, batch_size, seed
         self.mixer, self._device = mixer, torch.device(device)
+        self.labelled = labelled_in_batch(batch_size, len(with_label), len(split))
+        self.batches_per_epoch = len(with_label) // batch_size
+        self._with_label, self._without = with_label, np.flatnonzero(split.labels == NO_LABEL)
+        if mixer is not None and self.labelled < batch_size:
+            raise ValueError("labels are mixed, and some images have none")
         # Of streamed images no more than some batches are in memory.
         self._files = split.images if isinstance(split.images, ImageFiles) else None
         self._pixels, self._labels = _resident(split, self._device)
@@ -102,20 +113,19 @@ class Stream:
         self._at_once = batch_size * max(1, most // (batch_size * height * width * channels))
 
     @property
+    def _known(self) -> int | None:
+        return None if self.labelled == self.batch_size else self.labelled
+
+    @property
     def key(self) -> tuple[int, str, int, int, Mixer | None]:
         """Equal for streams that give the same batches."""
         return id(self._split), self.views.name, self.batch_size, self.seed, self.mixer
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """How many batches an epoch has."""
-        return len(self._labels) // self.batch_size
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch (0, 1, ...), whatever was asked for before."""
         rng = np.random.Generator(np.random.PCG64([self.seed, epoch]))
         used = self.batches_per_epoch * self.batch_size
-        order = rng.permutation(len(self._labels))[:used]
+        order = self._order(rng)
         drawn = self.views.draw(rng, used)
         index, view = self._moved(order), self._moved(drawn)
         # A generator of its own: order and views do not depend on whether images are mixed.
@@ -130,6 +140,15 @@ class Stream:
             for batch in self._batches(index[part], view[part], epoch, first):
                 yield batch if self.mixer is None else self._mix(batch, self.mixer, lots)
 
+    def _order(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """The places of the images of an epoch, batch after batch."""
+        count = self.batches_per_epoch
+        if self.labelled == self.batch_size:
+            return rng.permutation(len(self._labels))[: count * self.batch_size]
+        parts = (self._with_label, self.labelled), (self._without, self.batch_size - self.labelled)
+        drawn = [rng.permutation(own)[: count * each].reshape(count, each) for own, each in parts]
+        return np.concatenate(drawn, axis=1).reshape(-1)
+
     def _moved(self, drawn: NDArray[np.int64]) -> Tensor:
         """What was drawn, on the device; nothing waits until it is there."""
         values = torch.from_numpy(drawn)
@@ -143,7 +162,7 @@ class Stream:
         labels = self._labels.index_select(0, index)
         parts = (whole.split(self.batch_size) for whole in (index, view, pixels, images, labels))
         for number, fields in enumerate(zip(*parts, strict=True), start=first):
-            yield Batch(*fields, epoch=epoch, number=number)
+            yield Batch(*fields, epoch=epoch, number=number, labelled=self._known)
 
     def _streamed(
         self, files: ImageFiles, order: NDArray[np.int64], drawn: NDArray[np.int64], epoch: int
@@ -162,12 +181,29 @@ class Stream:
                 pixels = self.views.apply(pixels, view)
             images = normalise(pixels, self._mean, self._std)
             labels = self._labels.index_select(0, places)
-            yield Batch(places, view, pixels, images, labels, epoch=epoch, number=number)
+            yield Batch(places, view, pixels, images, labels, epoch=epoch, number=number,
+                        labelled=self._known)  # fmt: skip
 
     def _mix(self, batch: Batch, mixer: Mixer, lots: np.random.Generator) -> Batch:
         pixels, mixed = mixer.mix(batch.pixels, batch.labels, lots)
         images = normalise(pixels, self._mean, self._std)
         return replace(batch, pixels=pixels, images=images, mixed=mixed)
+
+
+def labelled_in_batch(batch_size: int, labelled: int, images: int) -> int:
+    """How many of the images of a batch have a label, where `labelled` of all `images` do.
+
+    Raises UserError where there are too few without one for any in a batch.
+    """
+    without = min(batch_size // 2, batch_size * (images - labelled) // labelled)
+    if images > labelled and without == 0:
+        raise UserError(
+            f"{images - labelled} images without labels beside {labelled} with are too few for one "
+            f"in each batch of {batch_size}.",
+            where="recipe.batch_size",
+            fix="Take more of them, or larger batches.",
+        )
+    return batch_size - without
 
 
 @lru_cache(maxsize=2)

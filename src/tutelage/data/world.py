@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,11 @@ from tutelage.config.canonical import canonical
 from tutelage.config.schema import DataConfig
 from tutelage.data.draw import Indices, Pool
 from tutelage.data.image_files import READING_VERSION, ImageFiles, Images, taken
+from tutelage.data.prepare import canonical_order
 from tutelage.data.sources import Source
 from tutelage.errors import UserError
 
+NO_LABEL = -1
 _PIXELS_AT_ONCE = 1 << 18
 _READ_AT_ONCE = 128  # streamed images
 _LOOKED_AT, _MEASURED = 2000, 10000  # of streamed training images
@@ -48,6 +50,10 @@ class World:
     of names, or of where the images lay. `training_fingerprint` is that of train and validation,
     all that a training sees; `fingerprint` that of all three splits; `test_fingerprint` that of the
     test split alone.
+
+    `unlabelled` are images beside the training images of which no label is known, with a
+    fingerprint of their own. A training that sees some has them behind its training images, with
+    NO_LABEL as their label.
     """
 
     train: Split
@@ -60,6 +66,8 @@ class World:
     training_fingerprint: str
     fingerprint: str
     test_fingerprint: str
+    unlabelled: Images | None = None
+    unlabelled_fingerprint: str | None = None
 
     @property
     def measured(self) -> dict[str, Split]:
@@ -92,10 +100,13 @@ def make_world(source: Source, config: DataConfig, split_seed: int, noise_seed: 
     rest when train has a number, else a tenth too. A subset of the source's own test set is the
     same in every world.
 
+    Images that shall lose their labels are drawn before all others, whatever their labels are.
+
     Exactly round(label_noise * n) labels of train, and of validation, become another class, every
     other class being equally likely; test stays clean. Raises UserError when more images are
     asked for than there are.
     """
+    unlabelled, source = _hidden(source, config, split_seed)
     chosen = _choose(source, config, split_seed)
     names, rate = source.class_names, config.label_noise
     clean = source.labels[chosen["train"]]
@@ -112,7 +123,41 @@ def make_world(source: Source, config: DataConfig, split_seed: int, noise_seed: 
         test = _own_test(source, config)
     mean, std = _statistics(train.images)
     marks = _fingerprints((train, validation, test), len(names))
-    return World(train, validation, test, clean, names, mean, std, *marks)
+    mark = None
+    if unlabelled is not None:
+        mark = _fingerprint_of(unlabelled)
+    if unlabelled is not None and isinstance(config.unlabelled, str):
+        _check_unseen(unlabelled, test)
+    return World(train, validation, test, clean, names, mean, std, *marks, unlabelled, mark)
+
+
+def _hidden(source: Source, config: DataConfig, seed: int) -> tuple[Images | None, Source]:
+    """The images without labels, and the source with those that are left. Of images that lose
+    their labels here, no label is looked at."""
+    if not isinstance(config.unlabelled, int):
+        return source.unlabelled, source
+    if config.unlabelled >= len(source.labels):
+        raise UserError(
+            f"{config.unlabelled} images shall lose their labels; the source has "
+            f"{len(source.labels)}.",
+            where="data.unlabelled",
+            fix="Ask for fewer.",
+        )
+    rng = np.random.Generator(np.random.PCG64((seed, 3)))
+    drawn = rng.permutation(len(source.labels))[: config.unlabelled]
+    # The images of a source are in the order of their labels: here they are in that of pixels.
+    hidden = _pixel_order(source.images)[np.sort(drawn)]
+    kept = np.setdiff1d(np.arange(len(source.labels)), hidden)
+    rest = replace(source, images=taken(source.images, kept), labels=source.labels[kept])
+    return taken(source.images, hidden), rest
+
+
+def _pixel_order(images: Images) -> Indices:
+    """The places of images in an order that nothing but what they show decides."""
+    if isinstance(images, ImageFiles):
+        keys = images.marks.view(">u8")
+        return np.lexsort((keys[:, 1], keys[:, 0]))
+    return canonical_order(images, np.zeros(len(images), np.int64))
 
 
 def _choose(source: Source, config: DataConfig, seed: int) -> dict[str, Indices]:
@@ -160,6 +205,19 @@ def _check_enough(asked: dict[str, int | None], available: int) -> None:
             f"which leaves too few for {' and '.join(others)}.",
             where=", ".join(given) or "data.source",
             fix="Ask for fewer." if given else "Give more images.",
+        )
+
+
+def _check_unseen(unlabelled: Images, test: Split) -> None:
+    """Raises UserError where images of test are among those without labels, of which a teacher
+    would tell."""
+    known = {image.tobytes() for image in unlabelled[:]}
+    seen = sum(image.tobytes() in known for image in test.images[:])
+    if seen:
+        raise UserError(
+            f"{seen} of the {len(test)} test images are among those without labels.",
+            where="data.unlabelled",
+            fix="Remove them there: they would be learned before they are tested.",
         )
 
 
@@ -243,11 +301,21 @@ def _fingerprints(splits: tuple[Split, Split, Split], classes: int) -> tuple[str
     return marks[1], marks[2], test.hexdigest()
 
 
-def _take_in(sha: hashlib._Hash, split: Split) -> None:
-    sha.update(canonical(list(split.images.shape)).encode())
-    if isinstance(split.images, ImageFiles):
+def _fingerprint_of(images: Images) -> str:
+    sha = hashlib.sha256()
+    _take_in_images(sha, images)
+    return sha.hexdigest()
+
+
+def _take_in_images(sha: hashlib._Hash, images: Images) -> None:
+    sha.update(canonical(list(images.shape)).encode())
+    if isinstance(images, ImageFiles):
         sha.update(canonical(["streamed", READING_VERSION]).encode())
-        sha.update(split.images.marks.data)
+        sha.update(images.marks.data)
     else:
-        sha.update(np.ascontiguousarray(split.images).data)
+        sha.update(np.ascontiguousarray(images).data)
+
+
+def _take_in(sha: hashlib._Hash, split: Split) -> None:
+    _take_in_images(sha, split.images)
     sha.update(np.ascontiguousarray(split.labels, dtype="<i8").data)

@@ -14,6 +14,7 @@ from tutelage.losses.dist import dist
 from tutelage.losses.dkd import dkd
 from tutelage.losses.kd import kd
 from tutelage.losses.mse import annealing, mse
+from tutelage.losses.own import own_loss
 from tutelage.losses.standardise import standardise
 
 LogitLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -32,11 +33,15 @@ _WITH_LABELS = ("dkd",)
 def logit_loss(form: str) -> LogitLoss:
     """The loss that a canonical form names, such as `{"kd":{"temperature":4}}`.
 
-    With `"standardise":true` beside the name, both logits are standardised before.
+    With `"standardise":true` beside the name, both logits are standardised before. The name `own`
+    is a function of the user's own; raises UserError as `own_loss` does.
     """
     parts: dict[str, Any] = json.loads(form)
     standardised = parts.pop("standardise", False)
     ((name, options),) = parts.items()
+    if name == "own":
+        own = own_loss(**options)
+        return partial(_standardised, own) if standardised else own
     bare = partial(_labelled if name in _WITH_LABELS else _unlabelled, LOSSES[name], options)
     return partial(_standardised, bare) if standardised else bare
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import copy
-import hashlib
 import inspect
-import site
 import sys
-import sysconfig
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
 from tutelage.errors import UserError
-from tutelage.functions import importable, named_function
+from tutelage.functions import code_of, importable, named_function
 from tutelage.models.draws import drawn_from
 
 _EXAMPLE = "nets.py:small"
@@ -61,27 +55,7 @@ def own_code(name: str, network: nn.Module) -> list[str]:
     with importable(name):
         modules = {inspect.getmodule(_found(name))}
     modules |= {sys.modules.get(type(part).__module__) for part in network.modules()}
-    files = {file for module in modules if module is not None for file in _own_file(module)}
-    return sorted(hashlib.sha256(_tree(file).encode()).hexdigest() for file in files)
-
-
-def _own_file(module: ModuleType) -> Iterator[Path]:
-    path = getattr(module, "__file__", None)
-    root = module.__name__.partition(".")[0]
-    if path is None or root in ("tutelage", "torch", "builtins"):
-        return
-    file = Path(path).resolve()
-    foreign = {Path(folder).resolve() for folder in (*sysconfig.get_paths().values(),
-               *site.getsitepackages())}  # fmt: skip
-    if file.suffix == ".py" and not any(folder in file.parents for folder in foreign):
-        yield file
-
-
-def _tree(file: Path) -> str:
-    try:
-        return ast.dump(ast.parse(file.read_text(encoding="utf-8")))
-    except (OSError, SyntaxError, UnicodeDecodeError, RecursionError):
-        return str(file)  # it was imported all the same; its name has to do
+    return code_of(modules)
 
 
 def _found(name: str) -> Callable[..., Any]:

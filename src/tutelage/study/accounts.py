@@ -21,7 +21,7 @@ _STEP = 3.0  # forward passes that a step of training is worth
 def training_cost(context: Context, training: Training) -> float:
     """Multiply-adds of one training, the forward passes of its teacher included."""
     costs, trainings = context.manifest["costs"], context.expanded.trainings
-    images = _images(context, training)
+    images, without = _images(context, training)
     total = _STEP * costs[training.model]["macs"] * images * training.recipe.epochs
     if training.teacher is not None:
         reference = context.expanded.teachers[training.teacher].reference
@@ -29,7 +29,8 @@ def training_cost(context: Context, training: Training) -> float:
             heard = trainings[state.training]
             # Of cross-fitted networks each speaks of the one part that it has not seen.
             share = 1.0 if heard.part is None else 1.0 / heard.part[1]
-            passes = min(epochs, _most_passes(context, training))
+            most = _most_passes(context, training) * (1 + without / images)
+            passes = min(epochs, most)
             total += costs[heard.model]["macs"] * images * passes * share
     return float(total)
 
@@ -64,7 +65,9 @@ def _trainings(context: Context, teacher: str) -> dict[str, float]:
     return found
 
 
-def _images(context: Context, training: Training) -> float:
-    """How many images an epoch of a training sees: without one part, where it leaves one out."""
-    images = context.manifest["data"]["train"]
-    return images if training.part is None else images * (1.0 - 1.0 / training.part[1])
+def _images(context: Context, training: Training) -> tuple[float, int]:
+    """How many images an epoch of a training sees, without one part, where it leaves one out; and
+    how many there are beside them that have no labels, of which it shows some in their place."""
+    if training.part is None:
+        return context.trained_count(training)
+    return context.manifest["data"]["train"] * (1.0 - 1.0 / training.part[1]), 0

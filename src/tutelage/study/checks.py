@@ -9,7 +9,8 @@ from tutelage.config.design import Expanded, Training
 from tutelage.config.expand import expand
 from tutelage.config.schema import StudyConfig
 from tutelage.config.schema_losses import FEATURE_METHODS
-from tutelage.data.parts import check_parts, without_part
+from tutelage.config.trainings import located
+from tutelage.data.parts import check_parts, trained_count, without_part
 from tutelage.data.world import World
 from tutelage.errors import UserError
 from tutelage.models.catalog import check_shape, described
@@ -34,6 +35,7 @@ def check_names(config: StudyConfig, expanded: Expanded) -> None:
 def check_data(config: StudyConfig, world: World, models: Mapping[str, str]) -> None:
     """Raises UserError for views, networks or batches that the images do not allow. `models` are
     the texts that identify networks, by those of the study."""
+    from tutelage.data.stream import labelled_in_batch
     from tutelage.data.views import parse_views
 
     parse_views(config.data.views_text).check(world.shape)
@@ -44,7 +46,11 @@ def check_data(config: StudyConfig, world: World, models: Mapping[str, str]) -> 
             check_parts(world, training.part[1], where=f"teachers.{training.group}.cross_fit")
             images = len(without_part(world, *training.part).train)
         else:
-            images = len(world.train)
+            images, without = _counts(world, training)
+            batch = training.recipe.batch_size
+            if without and batch <= images:
+                with located(f"conditions.{training.group}.unlabelled"):
+                    labelled_in_batch(batch, images, images + without)
         if training.recipe.batch_size > images:
             raise UserError(
                 f"a batch of {training.recipe.batch_size} is larger than the {images} training "
@@ -54,6 +60,15 @@ def check_data(config: StudyConfig, world: World, models: Mapping[str, str]) -> 
             )
         if training.features:
             _check_features(training, expanded, world, models)
+
+
+def _counts(world: World, training: Training) -> tuple[int, int]:
+    """How many images with labels, and how many without, a training sees. Raises UserError where
+    the halves of the training images would not have every class."""
+    if training.images is not None:
+        check_parts(world, 2, where=f"images of {training.name}")
+    extra = 0 if world.unlabelled is None else len(world.unlabelled)
+    return trained_count(len(world.train), extra, training.images, training.unlabelled)
 
 
 def identify_models(expanded: Expanded, world: World) -> dict[str, Identity]:
@@ -70,6 +85,26 @@ def identify_models(expanded: Expanded, world: World) -> dict[str, Identity]:
             found[training.model] = identify(training.model, world.shape, world.class_names)
         except UserError as error:
             where = f"the model of {training.name}" + (f", {error.where}" if error.where else "")
+            raise UserError(error.what, where=where, fix=error.fix) from error
+    return found
+
+
+def identify_losses(expanded: Expanded) -> dict[str, str]:
+    """The mark of the code of each loss of the user's own that has no version, by `OwnConfig.key`.
+    Raises UserError, naming the training, where one does not work."""
+    found: dict[str, str] = {}
+    for training in (*expanded.trainings.values(), *expanded.conditions.values()):
+        own = training.loss.own if training.loss is not None else None
+        if own is None or own.key in found:
+            continue
+        from tutelage.losses.own import code_mark, try_loss
+
+        try:
+            try_loss(own.function, own.arguments or {}, labels=own.labels)
+            if own.version is None:
+                found[own.key] = code_mark(own.function)
+        except UserError as error:
+            where = f"the loss of {training.name}" + (f", {error.where}" if error.where else "")
             raise UserError(error.what, where=where, fix=error.fix) from error
     return found
 

@@ -26,11 +26,12 @@ from tutelage.config.design import (
     ScaledRef,
     StagesRef,
     StateRef,
+    Training,
 )
-from tutelage.config.expand import expand
+from tutelage.config.expand import expand, with_codes
 from tutelage.config.load import validate
 from tutelage.config.schema import DataConfig, StudyConfig
-from tutelage.data.parts import without_part
+from tutelage.data.parts import trained_count, trained_on, without_part
 from tutelage.data.sources import load_source
 from tutelage.data.world import World, make_world
 from tutelage.errors import UserError, unknown
@@ -38,7 +39,7 @@ from tutelage.evaluation.metrics import METRIC_VERSION
 from tutelage.provenance import machine, versions
 from tutelage.store import DamageWarning, Record, Store, atomic_write, read_if_there
 from tutelage.study import references
-from tutelage.study.checks import check_data, check_names, identify_models
+from tutelage.study.checks import check_data, check_names, identify_losses, identify_models
 from tutelage.study.plan import Node, Plan, make_plan, teacher_key, world_seeds
 from tutelage.study.references import Mean, Network, Parts, Resolved, Scaled, Stages
 
@@ -57,10 +58,10 @@ class Context:
     def __init__(self, store: Store, manifest: Mapping[str, Any]) -> None:
         self.store, self.manifest = store, manifest
         self.config: StudyConfig = validate(manifest["config"], source="manifest")
-        self.expanded: Expanded = expand(self.config)
+        self.expanded: Expanded = with_codes(expand(self.config), manifest.get("losses", {}))
         self.plan: Plan = make_plan(
             self.config, self.expanded, manifest["training_fingerprints"], manifest["device"],
-            manifest.get("models"),
+            manifest.get("models"), manifest.get("unlabelled_fingerprints", ()),
         )  # fmt: skip
         # What has been found once; records never change.
         self._trajectories: dict[str, Trajectory] = {}
@@ -82,17 +83,20 @@ class Context:
         """
         expanded = expand(config)
         check_names(config, expanded)
+        losses = identify_losses(expanded)
         worlds = (_make_world(store, config, r) for r in range(config.replicates.count))
         first = next(worlds)
         identities = identify_models(expanded, first)
         models = {text: identity.text for text, identity in identities.items()}
         check_data(config, first, models)
         every = [
-            (w.training_fingerprint, w.fingerprint, w.test_fingerprint)
+            (w.training_fingerprint, w.fingerprint, w.test_fingerprint, w.unlabelled_fingerprint)
             for w in itertools.chain([first], worlds)
         ]
-        manifest = _manifest(config, first, [mark[:2] for mark in every], device, models)
-        manifest["test_fingerprints"] = [test for *_, test in every]
+        unlabelled = [extra for *_, extra in every if extra is not None]
+        marks = [mark[:2] for mark in every]
+        manifest = _manifest(config, first, marks, device, models, unlabelled, losses)
+        manifest["test_fingerprints"] = [test for *_, test, _ in every]
         if keep:
             for identity in identities.values():
                 if identity.weights is not None:
@@ -129,15 +133,32 @@ class Context:
     def world(self, replicate: int) -> World:
         """The data of a replicate. Raises UserError when it is not what the study began with."""
         world = _make_world(self.store, self.config, replicate)
-        if world.fingerprint != self.manifest["fingerprints"][replicate]:
+        extra = self.manifest.get("unlabelled_fingerprints")
+        mark = extra[replicate] if extra else None
+        whole = self.manifest["fingerprints"][replicate]
+        if (world.fingerprint, world.unlabelled_fingerprint) != (whole, mark):
             raise UserError("the data has changed since the study began.",
                             where=self.config.data.path, fix="Run the study again.")  # fmt: skip
         return world
 
     def training_world(self, node: Node) -> World:
-        """The data that a node trains on: that of its replicate, perhaps without a part."""
-        world, part = self.world(node.replicate), node.training.part
-        return world if part is None else _without(world, *part)
+        """The data that a node trains on: that of its replicate, perhaps without a part, or with
+        images beside it that have no labels."""
+        world, training = self.world(node.replicate), node.training
+        if training.part is not None:
+            return _without(world, *training.part)
+        if training.images is None and training.unlabelled is None:
+            return world
+        return _trained_on(world, training.images, training.unlabelled)
+
+    def trained_count(self, training: Training) -> tuple[int, int]:
+        """How many images with labels, and how many without, an epoch of a training draws from."""
+        data = self.manifest["data"]
+        if training.part is not None:
+            part, parts = training.part
+            return data["train"] - len(range(part, data["train"], parts)), 0
+        extra = data.get("unlabelled", 0)
+        return trained_count(data["train"], extra, training.images, training.unlabelled)
 
     def node(self, key: str) -> Node:
         """The node of that key."""
@@ -301,6 +322,11 @@ def _without(world: World, part: int, parts: int) -> World:
     return without_part(world, part, parts)
 
 
+@lru_cache(maxsize=8)
+def _trained_on(world: World, images: str | None, unlabelled: str | None) -> World:
+    return trained_on(world, images, unlabelled)
+
+
 @lru_cache(maxsize=1)
 def _source(store: Store, data: str) -> Any:
     return load_source(DataConfig.model_validate_json(data), store.cache_file)
@@ -318,16 +344,20 @@ def _make_world(store: Store, config: StudyConfig, replicate: int) -> World:
 
 def _manifest(
     config: StudyConfig, world: World, fingerprints: list[tuple[str, str]], device: str,
-    models: Mapping[str, str],
+    models: Mapping[str, str], unlabelled: list[str], losses: Mapping[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     """`fingerprints` are those of each replicate: for training, and of all splits; `models` the
-    texts that identify networks, by those of the study, where both differ."""
+    texts that identify networks, by those of the study, where both differ; `unlabelled` the
+    fingerprints of extra images, where there are some; `losses` the marks of functions."""
     form = config.model_dump(mode="json", exclude_none=True)
     now = _now()
     # The same pixels are the same data, in whatever format they came.
     data = {key: value for key, value in form["data"].items() if key not in _NO_IDENTITY}
+    if unlabelled:
+        data["unlabelled"] = unlabelled
     identity = form | {"data": data}
-    others = [dict(models)] if models else []  # the ids of studies without any stay as they are
+    # The ids of studies without any stay as they are.
+    others = [*([dict(models)] if models else []), *([{"losses": losses}] if losses else [])]
     return {
         # As JSON, because a canonical form would take 1 epoch and 1.0 of all epochs for the same.
         "id": digest([json.dumps(identity, sort_keys=True), fingerprints, device, *others])[:16],
@@ -340,12 +370,15 @@ def _manifest(
             "train": len(world.train.labels),
             "validation": len(world.validation.labels),
             "test": len(world.test.labels),
+            **({} if world.unlabelled is None else {"unlabelled": len(world.unlabelled)}),
             "classes": world.classes,
             "class_names": list(world.class_names),
             "shape": list(world.shape),
         },
         "costs": _costs(config, world, models),
         **({"models": dict(models)} if models else {}),
+        **({"losses": dict(losses)} if losses else {}),
+        **({"unlabelled_fingerprints": unlabelled} if unlabelled else {}),
         "created": now,
         "started": now,
         "versions": versions(),

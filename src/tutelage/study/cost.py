@@ -23,7 +23,7 @@ def predict(context: Context) -> dict[str, float]:
 
     Networks whose pace is not known yet are timed, a second each.
     """
-    paces, nodes, data = Paces(context.store), context.plan.nodes, context.manifest["data"]
+    paces, nodes = Paces(context.store), context.plan.nodes
     by_node = {key: paces.of(node.start, *_images(context)) for key, node in nodes.items()}
     by_training = {node.training.name: by_node[key] for key, node in nodes.items()
                    if node.role == "teacher"}  # fmt: skip
@@ -36,7 +36,8 @@ def predict(context: Context) -> dict[str, float]:
             for state in hearings.heard(node):
                 heard = hearings.of(node, state)
                 image = by_training[state.training].image
-                images = _trained_on(node, data["train"])
+                seen, without = context.trained_count(node.training)
+                images = seen + without if heard.how == "table" else seen
                 own += image * images * heard.passes / heard.listeners
         seconds[key] = _CONTENTION * own
     students = sum(node.role == "student" for node in nodes.values())
@@ -58,19 +59,11 @@ def _images(context: Context) -> tuple[tuple[int, int, int], int]:
     return (height, width, channels), context.manifest["data"]["classes"]
 
 
-def _trained_on(node: Node, images: int) -> int:
-    """Of so many training images, how many a node trains on (see `data.parts.parts_of`)."""
-    if node.training.part is None:
-        return images
-    part, parts = node.training.part
-    return images - len(range(part, images, parts))
-
-
 def _seconds(context: Context, node: Node, pace: Pace, cohort: int) -> float:
     """What a run costs by itself, one of `cohort` that can be trained together."""
     data, start = context.manifest["data"], node.start
     epochs = node.training.recipe.epochs - node.shared
-    steps = epochs * (_trained_on(node, data["train"]) // start.batch_size)
+    steps = epochs * (context.trained_count(node.training)[0] // start.batch_size)
     step = pace.step
     if start.stepper == "fused":  # a step of a group that is not full costs the same
         step *= ceil(cohort / FUSED_GROUP) / cohort

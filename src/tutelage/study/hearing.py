@@ -50,7 +50,9 @@ class Hearings:
         seeds = len({other.start.stream_seed for other, _ in alike})
         epochs = max(own for _, own in alike)
         beside = sum(other.start.stream_seed == node.start.stream_seed for other, _ in alike)
-        how = cheapest(count, data["train"], data["classes"], epochs=epochs, seeds=seeds,
+        seen, without = self._context.trained_count(node.training)
+        shown = epochs * seen // (seen + without)  # epochs, if each showed all images
+        how = cheapest(count, seen + without, data["classes"], epochs=shown, seeds=seeds,
                        listeners=beside)  # fmt: skip
         if node.training.features:  # which are too many to keep
             how = "live"
@@ -61,4 +63,5 @@ class Hearings:
         """Equal for runs that hear the same logits, if perhaps scaled and in another order."""
         start, training = node.start, node.training
         stream = start.views, start.batch_size, start.mixup, start.cutmix, start.teacher_precision
-        return node.replicate, training.part, not training.features, state, *stream
+        images = training.part, training.images, training.unlabelled
+        return node.replicate, *images, not training.features, state, *stream

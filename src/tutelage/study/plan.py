@@ -13,6 +13,7 @@ from tutelage.config.canonical import canonical, derive_seed, digest
 from tutelage.config.chain import FUSED_GROUP, Start, Trajectory
 from tutelage.config.design import Expanded, Training, stages_of, states_in
 from tutelage.config.schema import Sgd, StudyConfig
+from tutelage.data.parts import trained_mark
 from tutelage.models.catalog import canonical_model, described, is_tiny
 from tutelage.study.engines.events import Cohort
 
@@ -79,7 +80,9 @@ class Plan:
             return Cohort(key)
         own = {"data": "", "views": "", "init_seed": 0, "stream_seed": 0}
         parts = node.training.part[1] if node.training.part is not None else None
-        name = canonical([replace(node.start, **own).form(), parts])
+        images = [node.training.images, node.training.unlabelled]
+        seen = [images] if any(images) else []
+        name = canonical([replace(node.start, **own).form(), parts, *seen])
         return Cohort(name, FUSED_GROUP, node.training.recipe.epochs - node.shared)
 
     @property
@@ -105,15 +108,17 @@ def student_key(replicate: int, condition: str, seed: int) -> str:
 
 def make_plan(
     study: StudyConfig, expanded: Expanded, fingerprints: Sequence[str], device: str,
-    models: Mapping[str, str] | None = None,
+    models: Mapping[str, str] | None = None, unlabelled: Sequence[str] = (),
 ) -> Plan:  # fmt: skip
     """The plan of a study whose replicates have the given data fingerprints; `models` are the
-    texts that identify networks, by those that the study has for them, where both differ."""
+    texts that identify networks, by those that the study has for them, where both differ, and
+    `unlabelled` the fingerprints of extra images without labels, where there are some."""
     nodes: dict[str, Node] = {}
     for replicate in range(study.replicates.count):
+        data = fingerprints[replicate], unlabelled[replicate] if unlabelled else None
         ours = [
-            *_teachers(study, expanded, replicate, fingerprints[replicate], device),
-            *_students(study, expanded, replicate, fingerprints[replicate], device),
+            *_teachers(study, expanded, replicate, data, device),
+            *_students(study, expanded, replicate, data, device),
         ]
         ours = [_with_model(node, models or {}) for node in ours]
         nodes |= _share({node.key: node for node in _ordered(ours)}, expanded)
@@ -130,12 +135,17 @@ def _seed(study: StudyConfig, what: str, replicate: int, *more: str | int) -> in
     return derive_seed(study.seed, what, replicate if varies else 0, *more)
 
 
+_Marks = tuple[str, str | None]  # of the training images, and of those without labels
+
+
 def _start(
-    study: StudyConfig, training: Training, data: str, device: str, init_seed: int, stream_seed: int
-) -> Start:
+    study: StudyConfig, training: Training, data: _Marks, device: str, init_seed: int,
+    stream_seed: int,
+) -> Start:  # fmt: skip
     recipe = training.recipe
+    mark = trained_mark(data[0], training.images, training.unlabelled, data[1])
     return Start(
-        data=data if training.part is None else digest(["without", *training.part, data]),
+        data=mark if training.part is None else digest(["without", *training.part, mark]),
         views=study.data.views_text,
         batch_size=recipe.batch_size,
         model=canonical_model(training.model),
@@ -171,17 +181,18 @@ def _stepper(training: Training, device: str) -> str:
     recipe = training.recipe
     averaged = recipe.ema or recipe.swa
     varied = recipe.mixup or recipe.cutmix or averaged  # what changes with every step
+    own = training.loss is not None and training.loss.own is not None  # which may do anything
     if training.features:  # which only one network at a time shows
         return "eager"
     if device.startswith("cuda"):  # where an adaptive stop may measure what no graph has recorded
-        return "eager" if varied or training.adaptive else "graphed"
+        return "eager" if varied or own or training.adaptive else "graphed"
     tiny = is_tiny(training.model) and device == "cpu"
     simple = isinstance(recipe.optimizer, Sgd) and recipe.precision == "fp32"
     return "fused" if tiny and simple and not (varied or recipe.clip_norm) else "eager"
 
 
 def _teachers(
-    study: StudyConfig, expanded: Expanded, replicate: int, data: str, device: str
+    study: StudyConfig, expanded: Expanded, replicate: int, data: _Marks, device: str
 ) -> list[Node]:
     kept: dict[str, set[int]] = {name: set() for name in expanded.trainings}
     for teacher in expanded.teachers.values():
@@ -213,7 +224,7 @@ def _teachers(
 
 
 def _students(
-    study: StudyConfig, expanded: Expanded, replicate: int, data: str, device: str
+    study: StudyConfig, expanded: Expanded, replicate: int, data: _Marks, device: str
 ) -> list[Node]:
     nodes = []
     for seed in range(study.replicates.students):

@@ -42,6 +42,8 @@ def _study(context: Context) -> dict[str, Any]:
     manifest = context.manifest
     # Where the images lie is no part of a study, and nothing for a report that is passed on.
     shown = {key: value for key, value in manifest["config"]["data"].items() if key != "path"}
+    if isinstance(shown.get("unlabelled"), str):
+        shown["unlabelled"] = "folder"
     data = manifest["data"] | {
         "source": context.config.data.source,
         "label_noise": context.config.data.label_noise,

@@ -57,19 +57,20 @@ class FusedStepper:
         self._compares = any(measures_gradients(step) for step in steps)
 
     def step(self, batches: Sequence[Batch]) -> Tensor:
-        """One update of every trainee, each with its own batch (which may be another's too).
+        """One update of every trainee, each with its own batch (which may be another's too); of all
+        of them equally many images have a label.
 
         Returns the raw figures of stepper.PARTS for each, [trainees, 5], detached; and the cosine
         of gradients where one of them needs it, [trainees, 6].
         """
-        count, size = len(batches), len(batches[0].labels)
+        count, known = len(batches), batches[0].labelled  # None: all
         images = stack_images([batch.images for batch in batches])
         logits = self.network.module(images)[:count]
         labels = torch.stack([batch.labels for batch in batches])
         ce = F.cross_entropy(
-            logits.flatten(0, 1), labels.flatten(), reduction="none",
+            logits[:, :known].flatten(0, 1), labels[:, :known].flatten(), reduction="none",
             label_smoothing=self.label_smoothing,
-        ).view(count, size).mean(1)  # fmt: skip
+        ).view(count, -1).mean(1)  # fmt: skip
         guess = logits.detach().argmax(2)
         taught, agreements = torch.zeros_like(ce), torch.zeros_like(ce)
         for form, numbers in self._taught.items():
@@ -85,7 +86,7 @@ class FusedStepper:
         loss = self._ce_weights * ce + self._kd_weights * taught
         loss.sum().backward()
         self.sgd.step()
-        errors = (guess != labels).sum(1).to(ce.dtype)
+        errors = (guess[:, :known] != labels[:, :known]).sum(1).to(ce.dtype)
         parts = (loss.detach(), ce.detach(), taught.detach(), errors, agreements, *more)
         return torch.stack(parts, dim=1)
 

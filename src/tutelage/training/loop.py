@@ -70,12 +70,14 @@ def train(
             _train_alone(run, stop)
             finished(numbers[id(run)], run.finish())
     for stepper, opened in together.items():
-        alike: dict[int, list[Run]] = {}  # by batches: parts of the images differ by one image
+        # By batches and labels in them: parts of the images differ by one image.
+        alike: dict[tuple[int, int], list[Run]] = {}
         for run in runs:
             if run.trajectory.start.stepper == stepper:
-                alike.setdefault(run.stream.batches_per_epoch, []).append(run)
-        for even in alike.values():
-            for run in _train_together(even, stop, opened):
+                even = run.stream.batches_per_epoch, run.stream.labelled
+                alike.setdefault(even, []).append(run)
+        for group in alike.values():
+            for run in _train_together(group, stop, opened):
                 finished(numbers[id(run)], run.finish())
 
 
@@ -217,6 +219,7 @@ def _row(run: Run, figures: list[float]) -> dict[str, Any]:
     """The row of the coming epoch; its figures are means over its batches (see stepper.PARTS)."""
     loss, ce, kd, errors, agreements, *more = figures
     percent, taught = 100.0 / run.stream.batch_size, run.signal is not None
+    of_labels = 100.0 / run.stream.labelled
     names = [*run.step.feature_losses]
     names += ["gradient_cosine"] if measures_gradients(run.step) else []
     return {
@@ -224,7 +227,7 @@ def _row(run: Run, figures: list[float]) -> dict[str, Any]:
         "loss": loss,
         "ce": ce,
         "kd": kd if taught else None,
-        "train_error": percent * errors,
+        "train_error": of_labels * errors,
         "agreement": percent * agreements if taught else None,
         **dict(zip(names, more, strict=False)),  # a fused group has more where any of it does
     }

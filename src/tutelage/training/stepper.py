@@ -68,9 +68,10 @@ class EagerStepper:
         them the losses of features, in the order of `EpochStep.feature_losses`, and the cosine of
         gradients where it is asked for.
 
-        The loss and its unweighted parts are means over the batch; errors and agreements are
-        counts of images. Without a signal, kd and agreements are 0. Of a mixed image both labels
-        count in the cross-entropy, each with its share, and the one of the larger share in errors.
+        The loss and its unweighted parts are means over the batch, the cross-entropy over those
+        of its images that have a label; errors and agreements are counts of images, errors of
+        those. Without a signal, kd and agreements are 0. Of a mixed image both labels count in the
+        cross-entropy, each with its share, and the one of the larger share in errors.
         """
         reader = self.losses.reader() if self.losses.are_any else nullcontext()
         # Each weight is cast once a step anyway, and a cache must not outlive a captured step.
@@ -111,12 +112,16 @@ class EagerStepper:
         self.updates += 1
         if self.average is not None:
             self.average.update(self.updates)
-        errors = (guess != labels).sum().float()
+        wrong = guess != labels
+        errors = (wrong if batch.labelled is None else wrong[: batch.labelled]).sum().float()
         return torch.stack((loss.detach(), ce.detach(), taught.detach(), errors, agreements, *more))
 
     def _cross_entropy(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """The cross-entropy with the labels, and the labels that images are mostly of."""
-        ce = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
+        known, labels = logits, batch.labels
+        if batch.labelled is not None:
+            known, labels = logits[: batch.labelled], batch.labels[: batch.labelled]
+        ce = F.cross_entropy(known, labels, label_smoothing=self.label_smoothing)
         if batch.mixed is None:
             return ce, batch.labels
         others, share = batch.mixed.labels, batch.mixed.share
