@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tutelage.api import Study, StudyResult, open_result
     from tutelage.data.from_dataset import write_npz
+    from tutelage.data.in_order import images_in_order
     from tutelage.deciding import run_until_decided
     from tutelage.errors import UserError
     from tutelage.exporting.network import load_student
@@ -26,6 +27,7 @@ __all__ = [
     "UserError",
     "evaluate",
     "export",
+    "images_in_order",
     "load_student",
     "open_result",
     "predict",
@@ -44,6 +46,7 @@ _HOMES = {
     "export": "tutelage.shipping",
     "predict": "tutelage.shipping",
     "load_student": "tutelage.exporting.network",
+    "images_in_order": "tutelage.data.in_order",
     "write_npz": "tutelage.data.from_dataset",
 }
 

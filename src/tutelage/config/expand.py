@@ -23,8 +23,8 @@ from tutelage.config.schema import (
     StudyConfig,
 )
 from tutelage.config.search import cells
-from tutelage.config.teachers import check_heard, resolve_teacher
-from tutelage.config.trainings import located, training_of
+from tutelage.config.teachers import check_heard, check_logits, resolve_teacher
+from tutelage.config.trainings import check_learns, located, training_of
 from tutelage.errors import UserError, unknown
 
 MOST_RUNS, MOST_EPOCHS = 100_000, 5_000_000  # of a study; its plan is kept in memory
@@ -42,6 +42,7 @@ def expand(study: StudyConfig) -> Expanded:
             if training.teacher is not None:
                 where = f"{kind}.{training.group}"
                 check_heard(training, teachers[training.teacher], where)
+                check_logits(training, teachers[training.teacher], trainings, where)
     expanded = Expanded(teachers, trainings, conditions)
     check_extra(study, expanded)
     _check_claims(study, expanded)
@@ -82,6 +83,7 @@ def _conditions(study: StudyConfig, teachers: dict[str, Teacher]) -> dict[str, T
             model = (config.student or study.student).model
             training = training_of(study, config, name, group, model, teacher, where, extra=recipes)
             training = with_images(study, config, training, where)
+            check_learns(model, f"{where}.student")
             if config.search is None:
                 conditions[name] = training
             else:

@@ -22,6 +22,7 @@ from tutelage.config.canonical import canonical
 from tutelage.config.fields import Count, Positive, Strict
 
 PRETRAINED = "pretrained"
+LOGITS = "logits"  # the name of a teacher of whom only a file of logits is there: logits@FILE
 _CODE = "code"  # what identifies the code of a network that is not built in; never a user's to set
 _LIBRARIES = ("timm", "torchvision", "hf")
 
@@ -82,8 +83,10 @@ class ModelConfig(Strict):
     @property
     def is_bare(self) -> bool:
         """Whether a built-in network gets images as they are, and gives logits as they are."""
-        return self.library is None and not (
-            self.mean or self.size or self.channels or self.class_order or self.arguments
+        return (
+            self.library is None
+            and self.name != LOGITS
+            and not (self.mean or self.size or self.channels or self.class_order or self.arguments)
         )
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -17,6 +17,7 @@ from tutelage.config.design import (
     Training,
     children_of,
     stages_of,
+    states_heard,
 )
 from tutelage.config.images import with_images
 from tutelage.config.recipe import Recipe, resolve_duration
@@ -28,8 +29,8 @@ from tutelage.config.schema import (
     StudyConfig,
     TeacherConfig,
 )
-from tutelage.config.schema_model import read_model
-from tutelage.config.trainings import TAUGHT, located, training_of
+from tutelage.config.schema_model import PRETRAINED, read_model
+from tutelage.config.trainings import TAUGHT, is_logits, located, training_of
 from tutelage.errors import UserError, unknown
 
 
@@ -98,6 +99,8 @@ def _is_given(config: TeacherConfig, where: str) -> bool:
         weights = read_model(model).weights
     except ValueError as error:
         raise UserError(f"{error}.", where=f"{where}.model") from None
+    if is_logits(model):
+        _check_file_of_logits(config, model, where)
     if config.fine_tune and weights is None:
         raise UserError("fine_tune needs weights to begin with, and none are named.",
                         where=f"{where}.fine_tune", fix="Write model: NAME@FILE.")  # fmt: skip
@@ -112,6 +115,39 @@ def _is_given(config: TeacherConfig, where: str) -> bool:
         raise UserError("this teacher is not trained, and a new head knows nothing.",
                         where=f"{where}.model.head", fix=fix)  # fmt: skip
     return True
+
+
+def _check_file_of_logits(config: TeacherConfig, text: str, where: str) -> None:
+    """Raises UserError where no file of logits is named, or something is asked of it that only a
+    network can do."""
+    model, key = read_model(text), f"{where}.model"
+    if model.weights in (None, PRETRAINED):
+        raise UserError("logits needs the file that holds them.", where=key,
+                        fix="Write model: logits@teacher.npz.")  # fmt: skip
+    if config.fine_tune:
+        raise UserError("a file of logits cannot be trained.", where=f"{where}.fine_tune",
+                        fix="Leave it out.")  # fmt: skip
+    given = model.model_dump(exclude={"name", "weights", "class_order"}, exclude_none=True)
+    if given:
+        raise UserError(f"{next(iter(given))} has no effect on a file of logits.", where=key,
+                        fix="Leave it out; class_order alone may be said.")  # fmt: skip
+
+
+def check_logits(
+    training: Training, teacher: Teacher, trainings: Mapping[str, Training], where: str
+) -> None:
+    """Raises UserError where a training asks a file of logits for more than one image's logits."""
+    states = {
+        state.training for turn in stages_of(teacher.reference) for state in states_heard(turn)
+    }
+    if not any(is_logits(trainings[name].model) for name in states):
+        return
+    if training.recipe.mixup or training.recipe.cutmix:
+        raise UserError(f"{teacher.name} is a file of logits, and says nothing of mixed images.",
+                        where=f"{where}.recipe", fix="Leave out mixup and cutmix.")  # fmt: skip
+    if training.features:
+        raise UserError(f"{teacher.name} is a file of logits, and has no features.",
+                        where=f"{where}.loss", fix="Take a loss of logits.")  # fmt: skip
 
 
 def _untrained(training: Training) -> Training:

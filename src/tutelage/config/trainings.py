@@ -17,6 +17,7 @@ from tutelage.config.schema import (
     Weights,
 )
 from tutelage.config.schema_losses import FEATURE_METHODS
+from tutelage.config.schema_model import LOGITS
 from tutelage.errors import UserError
 
 # Keys of whoever has a teacher.
@@ -97,6 +98,18 @@ def training_of(
         name, group, model, recipe, teacher, loss, weights, until, config.decay or "none", after,
         min(warmup, until), adaptive, watched_from,
     )  # fmt: skip
+
+
+def check_learns(model: str, where: str) -> None:
+    """Raises UserError for a student that is a file of logits."""
+    if is_logits(model):
+        raise UserError("a file of logits teaches, and cannot learn.", where=where,
+                        fix="Name a network.")  # fmt: skip
+
+
+def is_logits(model: str) -> bool:
+    """Whether a model is a file of logits, as `logits@FILE`."""
+    return model == LOGITS or model.startswith((f"{LOGITS}@", f"{LOGITS} "))
 
 
 def _check_adaptive(

@@ -38,7 +38,12 @@ def canonical_order(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDA
     It depends on nothing but pixels and labels, so that the same images are the same data set in
     whatever format and order they come. Equal images of one class are interchangeable.
     """
+    keys = pixel_marks(images).view(">u8")
+    return np.lexsort((keys[:, 1], keys[:, 0], labels))
+
+
+def pixel_marks(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """A 128-bit hash (BLAKE2b) of the pixels of each of the images [N, H, W, C]: [N, 2]."""
     rows = np.ascontiguousarray(images).reshape(len(images), -1)
     hashes = b"".join(blake2b(row.data, digest_size=16).digest() for row in rows)
-    keys = np.frombuffer(hashes, ">u8").reshape(-1, 2)
-    return np.lexsort((keys[:, 1], keys[:, 0], labels))
+    return np.frombuffer(hashes, np.int64).reshape(-1, 2)

@@ -15,6 +15,7 @@ from tutelage.config.schema import DataConfig
 from tutelage.data.array_cache import Cache, cached
 from tutelage.data.formats import ImageSet, Options, recognise, stamps
 from tutelage.data.formats.image_folder import simplified
+from tutelage.data.formats.pixels import bring_all
 from tutelage.data.image_files import Images
 from tutelage.data.named_sets import NAMED_SETS
 from tutelage.data.prepare import canonical_order, prepare
@@ -30,7 +31,7 @@ SOURCES: dict[str, str] = {
     "mnist": f"handwritten digits, 28x28 grey, 10 classes: {_FORMATS}",
     "fashion-mnist": f"clothes, 28x28 grey, 10 classes: {_FORMATS}",
     "image-folder": "any folder of images: train/<class>/*.jpg and perhaps test/, or <class>/*.jpg",
-    "files": "whatever lies at the path: a folder of images, .csv, .parquet, .npz, idx or CIFAR files",
+    "files": "whatever lies there: a folder of images, .csv, .parquet, .npz, idx or CIFAR files",
 }
 CACHE_VERSION = 2  # raised when reading changes pixels, labels or their order
 
@@ -70,6 +71,25 @@ def load_source(config: DataConfig, cache: Cache) -> Source:
     return source
 
 
+def read_in_order(config: DataConfig) -> dict[str, NDArray[np.uint8]]:
+    """The images of train, and of test where the source has it, uint8 [N, H, W, C], brought to
+    `size`, in the order of their files: of CIFAR's batches, of an archive's or a table's rows, of a
+    folder's classes and in them of paths; those of a validation split behind those of train.
+
+    They are read anew. Raises UserError as load_source does, and for streamed images.
+    """
+    if config.streamed:
+        raise UserError("streamed images are not read at once.", where="data.streamed")
+    if config.source == "digits":
+        return {"train": _digit_images()[0]}
+    named = NAMED_SETS.get(config.source)
+    found = recognise(config.path, only_folders=config.source == "image-folder")
+    options = Options(config.size, config.fit, config.classes, named and named.class_names)
+    data = found.list_files(options).read()
+    parts = {"train": data.train} | ({} if data.test is None else {"test": data.test})
+    return {name: bring_all(part.images, config.size, config.fit) for name, part in parts.items()}
+
+
 def _digits(config: DataConfig) -> Source:
     """Scikit-learn's digits: grey values 0..16 become round(p * 255 / 16)."""
     if config.path is not None:
@@ -85,11 +105,15 @@ def _digits(config: DataConfig) -> Source:
             "digits takes no size: its images are 8x8.", where="data.size", fix="Remove it."
         )
     _check_used(config, is_folder=False)
-    grey, labels = _scikit_digits()
-    images = np.rint(grey * 255 / 16).astype(np.uint8).reshape(-1, 8, 8, 1)
+    images, labels = _digit_images()
     order = canonical_order(images, labels)
     names = _names(config, None, 10)
     return Source(images[order], labels[order], None, None, names, "digits")
+
+
+def _digit_images() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    grey, labels = _scikit_digits()
+    return np.rint(grey * 255 / 16).astype(np.uint8).reshape(-1, 8, 8, 1), labels
 
 
 def _scikit_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from tutelage.config.schema_model import ModelConfig
+from tutelage.config.schema_model import LOGITS, ModelConfig
 from tutelage.errors import UserError
 from tutelage.models.adapted import Adapted
 from tutelage.models.catalog import check_shape, described, parse_model
 from tutelage.models.densenet import DenseNet
 from tutelage.models.draws import drawn_from
 from tutelage.models.foreign import TORCHVISION_CHANNELS, Shape, build_foreign
+from tutelage.models.logged import LoggedLogits
 from tutelage.models.plain import PlainNet
 from tutelage.models.resnet import ResNet
 from tutelage.models.vgg import VGG
@@ -95,6 +96,8 @@ def _built(config: ModelConfig, shape: Shape, classes: int) -> nn.Module:
     """A network, adapted where it is not built in or wants to be."""
     seen, outputs = _seen(config, shape), _outputs(config, classes)
     count = classes if config.class_order is None else len(config.class_order)
+    if config.name == LOGITS:
+        return Adapted(LoggedLogits(count), mean=[0.0], std=[1.0], outputs=outputs)
     if config.library is not None:
         network = build_foreign(config, seen, count)
     else:
@@ -157,5 +160,7 @@ def _initialise(module: nn.Module, generator: torch.Generator) -> None:
         bound = 1 / math.sqrt(module.in_features)
         nn.init.uniform_(module.weight, -bound, bound, generator=generator)
         nn.init.zeros_(module.bias)
+    elif isinstance(module, LoggedLogits):
+        pass  # it says what was said
     elif any(True for _ in module.parameters(recurse=False)):
         raise TypeError(f"no initial values are defined for {type(module).__name__}")

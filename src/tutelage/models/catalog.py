@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tutelage.config.schema_model import ModelConfig, read_model
+from tutelage.config.schema_model import LOGITS, ModelConfig, read_model
 from tutelage.errors import UserError, nearest
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,3}")
@@ -107,6 +107,8 @@ FOREIGN: dict[str, str] = {
     "kind of network such as hf:resnet, or a name on the hub",
     "MODULE:FUNCTION": "your own: my_package.nets:small or nets.py:small, called with those of "
     "num_classes, in_channels and image_size that it takes",
+    "logits@FILE": "a teacher of whom only logits are there: an .npz file with arrays `train` and "
+    "`test`, a row for each image",
     "NAME@WEIGHTS": "any of these, started from a safetensors or state_dict file, or from "
     "`pretrained`",
 }
@@ -173,7 +175,7 @@ def check_shape(name: str, shape: tuple[int, int, int], *, where: str | None = N
     key that holds the name.
     """
     config = described(name, where=where)
-    if config.library is not None or config.size is not None:
+    if config.library is not None or config.size is not None or config.name == LOGITS:
         return  # which sizes it takes is found out by running it
     model = parse_model(config.name)
     least, (height, width, _) = _FAMILIES[model.family].least_side, shape
@@ -196,6 +198,8 @@ def described(text: str, *, where: str | None = None) -> ModelConfig:
         config = read_model(text)
     except ValueError as error:
         raise UserError(f"'{text}' names no model: {error}.", where=where) from None
+    if config.name == LOGITS:
+        return config
     if config.library is None:
         name = parse_model(config.name, where=where).canonical
         if config.arguments:

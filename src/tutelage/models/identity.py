@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from tutelage.config.canonical import digest
-from tutelage.config.schema_model import PRETRAINED, ModelConfig, identified
+from tutelage.config.schema_model import LOGITS, PRETRAINED, ModelConfig, identified
 from tutelage.errors import UserError, unknown
 from tutelage.models.adapted import inner
 from tutelage.models.build import Shape, build_model
 from tutelage.models.catalog import described
 from tutelage.models.foreign import own_settings, pretrained_state, told
+from tutelage.models.logged import Given, read_logits
 from tutelage.models.own import own_code
 from tutelage.models.weights import fit_weights, read_weights
 from tutelage.store.arrays import pack
@@ -31,8 +32,11 @@ class Identity:
     weights: dict[str, np.ndarray] | None = None
 
 
-def identify(text: str, shape: Shape, class_names: Sequence[str]) -> Identity:
-    """Builds and tries the network `text` on images of `shape` (H, W, C), and says what it is.
+def identify(
+    text: str, shape: Shape, class_names: Sequence[str], given: Given | None = None
+) -> Identity:
+    """Builds and tries the network `text` on images of `shape` (H, W, C), and says what it is;
+    `given` gives the source's images to a file of logits.
 
     The mark of a network from elsewhere is a digest of its initial weights for seed 0; of a user's
     own with that of its code or, where one is declared, without it (the version stands for it).
@@ -51,7 +55,12 @@ def identify(text: str, shape: Shape, class_names: Sequence[str]) -> Identity:
         code = _code(bare, shape, len(class_names))
     if config.weights is None:
         return Identity(identified(config, code))
-    arrays = _weights(config, bare, shape, len(class_names))
+    if config.name == LOGITS:
+        assert given is not None, "whoever lets logits teach knows their images"
+        outputs = len(config.class_order or class_names)
+        arrays = read_logits(config.weights, outputs, given)
+    else:
+        arrays = _weights(config, bare, shape, len(class_names))
     config = config.model_copy(update={"weights": sha256(pack(arrays))})
     return Identity(identified(config, code), arrays)
 

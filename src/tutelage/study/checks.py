@@ -17,6 +17,7 @@ from tutelage.models.catalog import check_shape, described
 
 if TYPE_CHECKING:
     from tutelage.models.identity import Identity
+    from tutelage.models.logged import Given
 
 
 def check_names(config: StudyConfig, expanded: Expanded) -> None:
@@ -71,9 +72,10 @@ def _counts(world: World, training: Training) -> tuple[int, int]:
     return trained_count(len(world.train), extra, training.images, training.unlabelled)
 
 
-def identify_models(expanded: Expanded, world: World) -> dict[str, Identity]:
+def identify_models(expanded: Expanded, world: World, given: Given) -> dict[str, Identity]:
     """What identifies each network that is not built in, or starts from weights from outside, by
-    its text in the study. Raises UserError, naming the training, where one does not work."""
+    its text in the study; `given` gives the source's images as its files have them. Raises
+    UserError, naming the training, where one does not work."""
     found: dict[str, Identity] = {}
     for training in (*expanded.trainings.values(), *expanded.conditions.values()):
         config = described(training.model)
@@ -82,7 +84,7 @@ def identify_models(expanded: Expanded, world: World) -> dict[str, Identity]:
         from tutelage.models.identity import identify
 
         try:
-            found[training.model] = identify(training.model, world.shape, world.class_names)
+            found[training.model] = identify(training.model, world.shape, world.class_names, given)
         except UserError as error:
             where = f"the model of {training.name}" + (f", {error.where}" if error.where else "")
             raise UserError(error.what, where=where, fix=error.fix) from error

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from tutelage.config.expand import expand, with_codes
 from tutelage.config.load import validate
 from tutelage.config.schema import DataConfig, StudyConfig
 from tutelage.data.parts import trained_count, trained_on, without_part
-from tutelage.data.sources import load_source
+from tutelage.data.sources import load_source, read_in_order
 from tutelage.data.world import World, make_world
 from tutelage.errors import UserError, unknown
 from tutelage.evaluation.metrics import METRIC_VERSION
@@ -86,7 +86,8 @@ class Context:
         losses = identify_losses(expanded)
         worlds = (_make_world(store, config, r) for r in range(config.replicates.count))
         first = next(worlds)
-        identities = identify_models(expanded, first)
+        given = partial(read_in_order, config.data)
+        identities = identify_models(expanded, first, given)
         models = {text: identity.text for text, identity in identities.items()}
         check_data(config, first, models)
         every = [

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tutelage.config.chain import Start
 from tutelage.config.schema_model import ModelConfig, read_model
+from tutelage.config.trainings import is_logits
 from tutelage.data.image_files import ImageFiles
 from tutelage.data.stream import Batch, Stream, normalise
 from tutelage.data.world import Split, World
@@ -90,6 +91,8 @@ def examine_pair(context: Context) -> Iterator[Found]:
     checks: list[Callable[[Pair], Iterator[Found]]] = [
         _images, _sizes, _modes, _agreement, _teacher_as_it_comes, _bank, _learning,
     ]  # fmt: skip
+    if is_logits(pair.nodes[1].start.model):  # there is nothing of it that could run
+        checks = [_images, _teacher_as_it_comes]
     for check in checks:
         yield from check(pair)
 
@@ -213,7 +216,10 @@ def _teacher_as_it_comes(pair: Pair) -> Iterator[Found]:
             f"in another order", f"Give it class_order: [{order}].",
         )  # fmt: skip
         return
-    yield Found(error < 0.8 * chance, text, "It knows little of this data: fine-tune it.")
+    fix = "It knows little of this data: fine-tune it."
+    if is_logits(node.start.model):
+        fix = "Are its rows in the order of the files? tutelage.images_in_order gives that."
+    yield Found(error < 0.8 * chance, text, fix)
 
 
 def _bank(pair: Pair) -> Iterator[Found]:

@@ -14,8 +14,9 @@ from tutelage.config.schema_losses import FEATURE_METHODS
 from tutelage.data.parts import parts_of
 from tutelage.data.views import Views, parse_views
 from tutelage.data.world import World
-from tutelage.models.adapted import Adapted
+from tutelage.models.adapted import Adapted, inner
 from tutelage.models.features import usual_paths
+from tutelage.models.logged import LoggedLogits
 from tutelage.study import references
 from tutelage.study.context import Context
 from tutelage.study.hearing import Hearings
@@ -28,12 +29,15 @@ from tutelage.teachers.signals import (
     LiveSignal,
     MeanSignal,
     PartsSignal,
+    PlainSignal,
     ScaledSignal,
     Table,
     TableSignal,
 )
 from tutelage.training.run import make_stream
 from tutelage.training.stepper import Signal
+
+PLAIN = Views(pad=0, reflect=False, flip=False)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,9 @@ class Listener:
                 for name, options in features.items()
             }
             return FeatureSignal(model, paths, precision)
+        if isinstance(inner(model), LoggedLogits):  # whatever view the student sees
+            plain = Table(bank, network.identity, world, PLAIN, start.device)
+            return PlainSignal(plain.load(model)[0])
         live = LiveSignal(model, precision)
         # The same weights say something else where images get in, or logits out, in another way.
         heard = network.identity if isinstance(model, Adapted) else network.weights

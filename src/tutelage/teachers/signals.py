@@ -138,6 +138,18 @@ class TableSignal:
         return self.table[batch.view, batch.index].float()
 
 
+class PlainSignal:
+    """Looks up what is said of an image as it is, whatever view of it a batch has; `logits`
+    [images, classes], fp16."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Logits [B, classes] of the batch's images, fp32."""
+        return self.logits[batch.index].float()
+
+
 class ScaledSignal:
     """Another signal with its logits multiplied by one factor."""
 
