@@ -34,6 +34,7 @@ def distillation(
     replicates: int = REPLICATES,
     fine_tune: bool = False,
     early: bool = True,
+    unlabelled: str | None = None,
 ) -> StudyConfig:
     """The study that `tutelage distill` runs.
 
@@ -41,8 +42,9 @@ def distillation(
     here, or fine-tuned, is also stopped early (a short schedule of 0.35 of its epochs), because the
     larger network is often the better teacher that way; not so with `early` False. `student` and
     `teacher` are models as in a study file, `data` the path of the images, and `source` the name of
-    a data set or `files`. The recipe is one that suits most networks: AdamW with a warm-up of a
-    twentieth of the epochs, then a cosine.
+    a data set or `files`. With `unlabelled`, a folder of images without labels, students are also
+    taught on these, in as many steps. The recipe is one that suits most networks: AdamW with a
+    warm-up of a twentieth of the epochs, then a cosine.
 
     Raises UserError for what is wrong with any of them.
     """
@@ -53,6 +55,10 @@ def distillation(
     if early and not given:
         teachers["early"] = {"of": "teacher", "stop": {"compressed": 0.35}}
     images = {"source": source, "path": data, "size": size, "views": views or _views(source, size)}
+    more = {}
+    if unlabelled is not None:
+        images["unlabelled"] = unlabelled
+        more = {"with-unlabelled": {"extends": "distilled", "unlabelled": "extra"}}
     return validate(
         {
             "name": f"distill-{_plain(student)}",
@@ -76,6 +82,7 @@ def distillation(
                     "kd_weight": 0.9,
                     "teacher": list(teachers),
                 },
+                **more,
             },
             "replicates": {"count": replicates, "vary": ["split", "teacher"], "students": 1},
             "claims": {

@@ -6,7 +6,9 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tutelage.config.load import load_study
 from tutelage.distilling import distillation
@@ -53,6 +55,21 @@ def test_it_runs_and_says_which_student_to_take(call) -> None:
     assert not Path("distill-plain-4").exists()
     again = call("distill", *QUICK, "--no-export")
     assert "10 runs, 10 of them done before, 0 to train" in again.words
+
+
+def test_images_without_labels_are_taught_on_beside(call) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (80, 8, 8), dtype=np.uint8)
+    Path("more").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(Path("more") / f"{number}.png")
+    few = ["--no-early", "--no-export", "--unlabelled"]
+    said = call("distill", *QUICK, *few, "nowhere")
+    assert said.code == 2
+    assert "data.unlabelled: nowhere: there is no such folder." in " ".join(said.err.split())
+    said = call("distill", *QUICK, *few, "more")
+    assert said.code == 0, said.err
+    assert "with-unlabelled" in said.out
+    assert "by which it was chosen of 6 students" in said.words
 
 
 def test_it_ends_with_the_student_as_files(call) -> None:

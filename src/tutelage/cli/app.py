@@ -167,6 +167,10 @@ def distill(
     early: Annotated[
         bool, typer.Option(help="Also try the teacher stopped early, where it is trained here.")
     ] = True,
+    unlabelled: Annotated[
+        str | None,
+        typer.Option("--unlabelled", help="A folder of images without labels: also taught on."),
+    ] = None,
     write: Annotated[
         Path | None,
         typer.Option("--write", help="Write the study into this file instead of running."),
@@ -188,7 +192,8 @@ def distill(
     failed = distil(
         student, teacher, data, size=size, views=views, epochs=epochs, batch_size=batch_size, lr=lr,
         temperature=temperature, replicates=replicates, fine_tune=fine_tune, early=early,
-        write=write, output=output, export=export, store=store, workers=workers, device=device,
+        unlabelled=unlabelled, write=write, output=output, export=export, store=store,
+        workers=workers, device=device,
     )  # fmt: skip
     raise typer.Exit(1 if failed else 0)
 
