@@ -210,11 +210,12 @@ def _teacher_as_it_comes(pair: Pair) -> Iterator[Found]:
         return
     matched = _matched(logits, labels, world.classes) if config.class_order is None else None
     turned = error if matched is None else _error(logits[:, matched], labels)
-    # The best of all orders is better by chance, too: it has to make a teacher that knows something.
+    # The best of all orders is better by chance, too: it has to make a teacher that knows much.
     if matched is not None and error - turned > _BETTER and turned < 0.8 * chance:
         order = ", ".join(world.class_names[i] for i in np.argsort(matched))
         yield Found(
-            False, f"{text}, and {turned:.1f} % with its outputs taken in another order", f"Give it class_order: [{order}].",
+            False, f"{text}, and {turned:.1f} % with its outputs taken in another order",
+            f"Give it class_order: [{order}].",
         )  # fmt: skip
         return
     fix = "It knows little of this data: fine-tune it."
