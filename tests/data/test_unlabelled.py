@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tutelage.config.schema import DataConfig
+from tutelage.data.image_files import ImageFiles
 from tutelage.data.parts import trained_count, trained_mark, trained_on
 from tutelage.data.sources import load_source
 from tutelage.data.stream import Stream, labelled_in_batch
@@ -115,8 +116,8 @@ def split_of(labelled, without):
     return Split(images, np.concatenate([labels, np.full(without, NO_LABEL)]))
 
 
-def stream_of(split, batch_size):
-    figures = np.zeros(1, np.float32), np.ones(1, np.float32)
+def stream_of(split, batch_size, channels=1):
+    figures = np.zeros(channels, np.float32), np.ones(channels, np.float32)
     return Stream(split, parse_views("none"), batch_size, 5, *figures)
 
 
@@ -233,3 +234,32 @@ def test_test_images_among_those_without_labels_are_refused(tmp_path):
 def test_more_images_without_labels_than_there_are_is_refused(source):
     with pytest.raises(UserError, match="the source has 1797"):
         make_world(source, CONFIG.model_copy(update={"unlabelled": 1797}), 1, 2)
+
+
+def test_streamed_images_lose_their_labels_and_stay_in_their_files(tmp_path):
+    rng = np.random.default_rng(0)
+    for label in range(2):
+        folder = tmp_path / "photos" / f"class{label}"
+        folder.mkdir(parents=True)
+        for number in range(14):
+            image = rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)
+            Image.fromarray(image).save(folder / f"{number}.png")
+    config = DataConfig(
+        source="image-folder", path=str(tmp_path / "photos"), size=8, streamed=True, test=4,
+        validation=4, unlabelled=8,
+    )  # fmt: skip
+
+    def cache(kind, key):
+        (tmp_path / "cache" / kind).mkdir(parents=True, exist_ok=True)
+        return tmp_path / "cache" / kind / key
+
+    world = make_world(load_source(config, cache), config, 1, 2)
+    seen = trained_on(world, None, "extra")
+    assert isinstance(seen.train.images, ImageFiles)
+    files = [str(seen.train.images.path(place)) for place in range(len(seen.train))]
+    assert (len(set(files)), len(world.unlabelled)) == (20, 8)
+    assert (seen.train.labels[12:] == NO_LABEL).all()
+    batches = list(stream_of(seen.train, 4, channels=3).epoch(0))
+    assert [batch.labelled for batch in batches] == [2, 2, 2]
+    for batch in batches:
+        assert (batch.pixels.numpy() == seen.train.images[batch.index.numpy()]).all()

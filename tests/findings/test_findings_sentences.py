@@ -203,6 +203,15 @@ def test_what_is_no_stop_of_the_same_network(build, teacher, change) -> None:
     assert "the study has no stopped teacher whose own validation error is known" in b["text"]
 
 
+def test_a_teacher_of_other_images_is_no_full_one(build, teacher) -> None:
+    errors = {"kd/large": flat(8.5), "kd/early": values(6.5)}
+    for images, verdict in ((None, "supported"), ("half-a", "not tested")):
+        large = {"images": images} if images else {}
+        config = {"teachers": {"large": large, "early": {"stop": {"compressed": 0.2}}}}
+        results = build(errors, teachers=tutors(teacher), label_noise=0.3, config=config)
+        assert ab(results)[0]["verdict"] == verdict
+
+
 def test_only_students_that_are_otherwise_alike_are_compared(build, teacher) -> None:
     errors = {"kd/large": flat(8.5), "other/early": values(6.5)}
     setups = {"kd": "KD, temperature 4", "other": "KD, temperature 1"}

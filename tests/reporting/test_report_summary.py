@@ -56,6 +56,24 @@ def test_a_difference_is_a_paired_t_over_replicates(results: Results) -> None:
     assert (found.low, found.high) == pytest.approx((reference.low, reference.high))
 
 
+def test_a_control_on_the_same_images_comes_before_one_of_the_same_length(
+    results: Results,
+) -> None:
+    assert Summary(results).scratch_for(_condition(Summary(results), "kd/early")).name == "scratch"
+    half = next(c for c in results["conditions"] if c["name"] == "scratch") | {
+        "name": "half", "group": "half", "images": "half-a", "epochs": 7,
+    }  # fmt: skip
+    results["conditions"].append(half)
+    run = _run(results, "r0/scratch/s0")
+    results["runs"].append(run | {"key": "r0/half/s0", "condition": "half"})
+    for condition in results["conditions"]:
+        if condition["name"] == "kd/early":
+            condition["images"] = "half-a"
+    summary = Summary(results)
+    assert summary.scratch_for(_condition(summary, "kd/early")).name == "half"
+    assert summary.scratch_for(_condition(summary, "kd/large")).name == "scratch"
+
+
 def test_a_difference_uses_only_the_students_that_both_have(results: Results) -> None:
     _run(results, "r2/kd/early/s1")["status"] = "failed"
     summary = Summary(results)

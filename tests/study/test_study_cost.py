@@ -82,7 +82,7 @@ def test_a_network_without_a_part_costs_the_steps_of_the_rest(parts, tmp_path, p
         expected = 0.15 + 4 * (left // 22) * step + evaluated * 1e-5
         assert found[f"r0/teacher/large#{part + 1}of3"] == pytest.approx(expected)
         node = context.node(f"r0/teacher/large#{part + 1}of3")
-        assert cost._trained_on(node, 100) == left
+        assert context.trained_count(node.training) == (left, 0)
     sizes = {len(without_part(context.world(0), part, 3).train) for part in range(3)}
     assert sizes == {66, 67}
 

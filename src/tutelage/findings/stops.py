@@ -75,7 +75,7 @@ def comparisons(results: Results, stop: Stop) -> Iterator[StopComparison]:
 
 
 def _full_of(results: Results, stopped: Entry) -> Entry | None:
-    """The same network with the same recipe, trained to the end."""
+    """The same network with the same recipe on the same images, trained to the end."""
     several = stopped.get("made_of")
     if stopped["stop"] == "full" or stopped["scaled"] or stopped["taught_by"] or several:
         return None
@@ -128,4 +128,4 @@ def _teacher_recipe(results: Results, name: str) -> Any:
     config = configs.get(name, {})
     while config.get("of"):
         config = configs.get(config["of"], {})
-    return config.get("recipe")
+    return config.get("recipe"), config.get("images")

@@ -7,7 +7,7 @@ interval over replicate means (df = replicates - 1). A diverged student counts a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -263,18 +263,20 @@ class Summary:
     def scratch_for(self, condition: Condition) -> Condition | None:
         """The control without a teacher for the same student; None for a control itself.
 
-        One of the same length is preferred, then the one called `scratch`, then the first that is
-        no cell of a search; one of
+        One on the same images is preferred, then one of the same length, then the one called
+        `scratch`, then the first that is no cell of a search; one of
         another precision is none, because its difference would be part of the effect.
         """
         row = condition.row
         if row["teacher"] is None:
             return None
-        return self.scratch(row["student"], row["epochs"], row.get("precision"))
+        images = [row.get("images")]
+        return self.scratch(row["student"], row["epochs"], row.get("precision"), images)
 
     def scratch(
-        self, student: str, epochs: int | None = None, precision: str | None = None
-    ) -> Condition | None:
+        self, student: str, epochs: int | None = None, precision: str | None = None,
+        images: Sequence[str | None] = (),
+    ) -> Condition | None:  # fmt: skip
         """The control without a teacher for a student; see `scratch_for`."""
         controls = [
             control
@@ -287,6 +289,7 @@ class Summary:
         return min(
             controls,
             key=lambda c: (
+                bool(images) and c.row.get("images") not in images,
                 epochs is not None and c.row["epochs"] != epochs,
                 c.name != "scratch",
                 bool(c.row.get("searched")),

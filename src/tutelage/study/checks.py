@@ -50,7 +50,7 @@ def check_data(config: StudyConfig, world: World, models: Mapping[str, str]) -> 
             images, without = _counts(world, training)
             batch = training.recipe.batch_size
             if without and batch <= images:
-                with located(f"conditions.{training.group}.unlabelled"):
+                with located(f"unlabelled of {training.name}"):
                     labelled_in_batch(batch, images, images + without)
         if training.recipe.batch_size > images:
             raise UserError(

@@ -71,6 +71,7 @@ def _conditions(context: Context) -> list[dict[str, Any]]:
             "teacher": training.teacher,
             "student": training.model,
             "loss": training.loss_text,
+            **({"images": training.images} if training.images else {}),
             "epochs": training.recipe.epochs,
             "precision": training.recipe.precision,
             "searched": training.searched,
