@@ -150,7 +150,8 @@ def test_names_of_a_known_data_set_get_its_labels(cache, root, write_image):
 def test_no_class_folders(cache, root, write_image):
     write_image(root / "train" / "0.png")
     refused(root, cache, "(?s)no class folders.*train/<class>/<image>", root / "train")
-    refused(root / "train", cache, "images here, but no class folders", root / "train")
+    words = "(?s)images here, but no class folders.*CSV file with columns path and label"
+    refused(root / "train", cache, words, root / "train")
 
 
 def test_a_class_called_train(cache, root, write_image):

@@ -90,6 +90,7 @@ def sit_down(request, tmp_path, monkeypatch) -> Callable[[bool], None]:
 
     def sit(bare: bool) -> None:
         monkeypatch.delenv("TUTELAGE_STORE", raising=False)
+        monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / ".datasets"))  # not at home
         monkeypatch.setattr(sys, "path", ["", *sys.path])  # as it is for who starts Python there
         if not bare:
             shutil.copytree(request.getfixturevalue("_desk"), tmp_path, dirs_exist_ok=True)

@@ -15,6 +15,7 @@ NOT_RUN = {"README.md": 1, "docs/imagenet.md": 2}
 TUTORIALS = [page for page in PAGES if page.startswith("docs/tutorials/")]
 SLOW = [
     "README.md",
+    "docs/data.md",
     "docs/sequential.md",
     "docs/index.md",
     "docs/export.md",
