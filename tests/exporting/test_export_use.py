@@ -6,6 +6,8 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -90,6 +92,29 @@ def test_images_of_another_kind(shipped, photos, tmp_path):
     assert "'dos' is none of the student's classes" in message
     assert "no such folder" in _said(tt.evaluate, folder, str(tmp_path / "none"))
     assert "the data set is not named" in _said(tt.evaluate, folder)
+
+
+def test_every_format_of_a_study_can_be_evaluated(shipped, photos, tmp_path):
+    """The student has seen some of these images, so that the error is only compared."""
+    files = [path for name in ("one", "six") for path in sorted((photos / name).iterdir())[:12]]
+    for path in files:
+        (tmp_path / "folder" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / "folder" / path.parent.name)
+    labels = [path.parent.name for path in files]
+    rows = [f"{path},{label}" for path, label in zip(files, labels, strict=True)]
+    (tmp_path / "rows.csv").write_text("\n".join(["path,label", *rows]))
+    images = [path.read_bytes() for path in files]
+    pq.write_table(pa.table({"image": images, "label": labels}), tmp_path / "rows.parquet")
+    figures = [
+        tt.evaluate(shipped.folder, str(tmp_path / name))
+        for name in ("folder", "rows.csv", "rows.parquet")
+    ]
+    assert figures[0]["images"] == 24
+    assert figures[0] == figures[1] == figures[2]
+    for name in ("rows.csv", "rows.parquet"):
+        message = _said(tt.predict, shipped.folder, tmp_path / name)
+        assert "there is no image to predict" in message
+        assert "`tutelage evaluate` takes it" in message
 
 
 def test_images_without_names_are_matched_by_their_numbers(shipped, test_images, tmp_path):

@@ -61,7 +61,11 @@ def evaluate(
     ] = "last",
     data: Annotated[
         str | None,
-        typer.Option("--data", help="Labelled images [default: the test images of its study]."),
+        typer.Option(
+            "--data",
+            help="Labelled images, in any format that a study reads: a folder, .csv, .parquet, "
+            ".npz, a saved dataset [default: the test images of its study].",
+        ),
     ] = None,
     store: _Store = None,
     json: _Json = False,
@@ -76,7 +80,9 @@ def predict(
     student: Annotated[
         str, typer.Argument(help="An exported student: its folder, or a file of it.")
     ],
-    images: Annotated[list[str], typer.Argument(help="Image files, or folders of them.")],
+    images: Annotated[
+        list[str], typer.Argument(help="Image files, or folders of them; no tables of paths.")
+    ],
     json: _Json = False,
 ) -> None:
     """Print the class of image files, and how probable the student thinks it."""

@@ -44,7 +44,11 @@ def predict_files(opened: Opened, paths: Iterable[str | Path]) -> dict[str, Any]
     predictions += _predicted(opened, waiting)
     if not predictions:
         why = f" {skipped[0]['file']}: {skipped[0]['why']}" if skipped else ""
-        raise UserError(f"there is no image to predict.{why}", fix="Name image files or folders.")
+        raise UserError(
+            f"there is no image to predict.{why}",
+            fix="Name image files, or folders of them. What else a study reads (.csv, .parquet, "
+            ".npz, saved datasets) has labels: `tutelage evaluate` takes it as --data.",
+        )
     return {"student": opened.name, "predictions": predictions, "skipped": skipped}
 
 
