@@ -90,6 +90,14 @@ def test_splits_are_told_by_names(tmp_path, layout):
     assert reds(data.test) == [7, 7]
 
 
+def test_of_two_configurations_one_has_to_be_named(tmp_path):
+    for name in ("plain", "other"):
+        write(tmp_path / name / "train-0.parquet", image=[png(5), png(6)], label=["a", "b"])
+    with pytest.raises(UserError, match=r"Parquet files in other, plain.\n.*--data .*other"):
+        read(tmp_path)
+    assert reds(read(tmp_path / "plain").train) == [5, 6]
+
+
 def test_files_of_numbers_are_all_train(tmp_path):
     for shard in (0, 1):
         write(tmp_path / f"000{shard}.parquet", image=[png(shard), png(9)], label=["a", "b"])

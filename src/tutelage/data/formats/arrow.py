@@ -40,8 +40,19 @@ def find(place: Path) -> list[Found]:
     if "dataset_dict.json" in names or {"state.json", "dataset_info.json"} <= {*names}:
         what = "a data set saved by Hugging Face's datasets"
         return [Found(what, place, partial(_list_saved, place))]
-    files = [each for folder in (place, place / "data") for each in _parquet_files(folder)]
+    files = _parquet_files(place) or _one_below(place)
     return [Found("Parquet files", place, partial(_list_files, place, files))] if files else []
+
+
+def _one_below(place: Path) -> list[tuple[Path, str]]:
+    """The Parquet files in the one folder in `place` that has some: on a hub, one for each
+    configuration of a data set, and often `data`. UserError where several have."""
+    each = {name: _parquet_files(place / name) for name in list_folder(place).folders}
+    having = [name for name, files in each.items() if files]
+    if len(having) > 1:
+        raise UserError(f"there are Parquet files in {', '.join(having)}.", where=str(place),
+                        fix=f"Name one: --data {place / having[0]}")  # fmt: skip
+    return each[having[0]] if having else []
 
 
 def _parquet_files(folder: Path) -> list[tuple[Path, str]]:
