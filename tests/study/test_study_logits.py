@@ -197,6 +197,17 @@ def test_what_only_a_network_can_do_is_refused(teacher, condition, message):
         tt.Study(**parts | {"teachers": {"given": teacher}}).prepare()
 
 
+def test_images_from_elsewhere_are_refused_and_those_of_the_source_are_not(live, tmp_path):
+    parts = study(write(tmp_path, train=live[2])).config.model_dump(mode="json", exclude_none=True)
+    parts["conditions"]["kd"]["unlabelled"] = "extra"
+    parts["data"]["unlabelled"] = str(tmp_path)
+    with pytest.raises(UserError, match="says nothing of images from elsewhere"):
+        tt.Study(**parts).prepare(tmp_path / "store")
+    parts["data"]["unlabelled"] = 60
+    result = tt.Study(**parts).run(tmp_path / "store", workers=0)
+    assert all(run["status"] == "done" for run in result.runs)
+
+
 def test_doctor_tells_rows_in_a_wrong_order(tmp_path):
     from sklearn.datasets import load_digits
 

@@ -42,7 +42,7 @@ def expand(study: StudyConfig) -> Expanded:
             if training.teacher is not None:
                 where = f"{kind}.{training.group}"
                 check_heard(training, teachers[training.teacher], where)
-                check_logits(training, teachers[training.teacher], trainings, where)
+                check_logits(study, training, teachers[training.teacher], trainings, where)
     expanded = Expanded(teachers, trainings, conditions)
     check_extra(study, expanded)
     _check_claims(study, expanded)

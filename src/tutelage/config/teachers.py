@@ -19,7 +19,7 @@ from tutelage.config.design import (
     stages_of,
     states_heard,
 )
-from tutelage.config.images import with_images
+from tutelage.config.images import EXTRA, with_images
 from tutelage.config.recipe import Recipe, resolve_duration
 from tutelage.config.schema import (
     Duration,
@@ -134,7 +134,11 @@ def _check_file_of_logits(config: TeacherConfig, text: str, where: str) -> None:
 
 
 def check_logits(
-    training: Training, teacher: Teacher, trainings: Mapping[str, Training], where: str
+    study: StudyConfig,
+    training: Training,
+    teacher: Teacher,
+    trainings: Mapping[str, Training],
+    where: str,
 ) -> None:
     """Raises UserError where a training asks a file of logits for more than one image's logits."""
     states = {
@@ -145,6 +149,10 @@ def check_logits(
     if training.recipe.mixup or training.recipe.cutmix:
         raise UserError(f"{teacher.name} is a file of logits, and says nothing of mixed images.",
                         where=f"{where}.recipe", fix="Leave out mixup and cutmix.")  # fmt: skip
+    if training.unlabelled == EXTRA and isinstance(study.data.unlabelled, str):
+        raise UserError(f"{teacher.name} is a file of logits, and says nothing of images from "
+                        "elsewhere.", where=f"{where}.unlabelled",
+                        fix="Take images of the source: data.unlabelled as a number.")  # fmt: skip
     if training.features:
         raise UserError(f"{teacher.name} is a file of logits, and has no features.",
                         where=f"{where}.loss", fix="Take a loss of logits.")  # fmt: skip
