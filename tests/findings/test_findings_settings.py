@@ -52,6 +52,8 @@ def test_a_verdict_needs_every_setting(build, effects, verdict, depends) -> None
     assert found.effect == pytest.approx(effects[0])
     assert [row["effect"] for row in found.settings or []] == pytest.approx(list(effects[1:]))
     assert ("signs differ, so it depends on the setting" in found.sentence) == depends
+    assert found.sentence.endswith("): supported.") == (verdict == "supported")
+    assert ("; in all: " in found.sentence) == (verdict == "refuted")
     assert "in each of 3 settings (intersection-union test)" in found.method
 
 

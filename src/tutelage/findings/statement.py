@@ -82,7 +82,8 @@ def sentence(
         text = _measured(claim, sample, found)
     if isinstance(found, Settings):
         text += f"; {elsewhere(claim, found)}"
-        reason = f"signs differ, so it {DEPENDS}" if found.signs_differ else f"in all: {reason}"
+        reason = f"in all: {reason}" if reason else ""
+        reason = f"signs differ, so it {DEPENDS}" if found.signs_differ else reason
         reason = reason if verdict != "undecided" or found.signs_differ else ""
     if reason and (found.low is not None or isinstance(found, Ranking)):
         text += "; " + reason.format(margin=margin, way=_WAYS.get(claim.config.direction or ""))
