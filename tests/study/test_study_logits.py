@@ -12,7 +12,7 @@ import tutelage as tt
 from tutelage.data.prepare import pixel_marks
 from tutelage.data.stream import normalise
 from tutelage.errors import UserError
-from tutelage.models.logged import LoggedLogits
+from tutelage.models.logged import LoggedLogits, read_logits
 from tutelage.study.execute import _load
 
 DIGITS = {"source": "digits", "train": 120, "validation": 60, "views": "none"}
@@ -162,6 +162,8 @@ def test_a_scaled_file_and_an_order_of_classes_work(live, tmp_path):
         ({"train": np.eye(1797, 10), "test": np.zeros((2, 10))}, "has an array 'test'; the"),
         ({"train": np.where(np.arange(17970).reshape(1797, 10) == 25, np.nan, 0.0)},
          "train, row 2: not all are finite"),
+        ({"train": np.where(np.arange(17970).reshape(1797, 10) == 25, 1e39, 0.0)},
+         "train, row 2: not all are finite numbers of fp32"),
     ],
 )  # fmt: skip
 def test_a_file_that_does_not_fit_is_one_message(tmp_path, arrays, message):
@@ -227,6 +229,17 @@ def test_doctor_tells_rows_in_a_wrong_order(tmp_path):
         found = list(examine_pair(context))
         assert found[-1].well is well
         assert ("order of the files" in found[-1].fix) or well
+
+
+def test_equal_images_get_the_mean_of_what_is_said_of_them(tmp_path):
+    images = np.array([[7], [9], [7], [7]], np.uint8).reshape(4, 1, 1, 1)
+    np.savez(tmp_path / "t.npz", train=[[1.0, 0], [5, 5], [2, 0]], test=[[6.0, 3]])
+    given = {"train": images[:3], "test": images[3:]}
+    table = LoggedLogits(2)
+    state = read_logits(tmp_path / "t.npz", 2, lambda: given)
+    table.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+    seen = torch.from_numpy(images[:2]).permute(0, 3, 1, 2) / 255
+    assert table(seen).tolist() == [[3.0, 1.0], [5.0, 5.0]]
 
 
 def test_an_image_of_which_nothing_was_said_is_no_zero():

@@ -79,7 +79,10 @@ def read_in_order(config: DataConfig) -> dict[str, NDArray[np.uint8]]:
     They are read anew. Raises UserError as load_source does, and for streamed images.
     """
     if config.streamed:
-        raise UserError("streamed images are not read at once.", where="data.streamed")
+        raise UserError(
+            "a file of logits needs images that fit in memory.", where="data.streamed",
+            fix="Remove it, with a data.size that is small enough.",
+        )  # fmt: skip
     if config.source == "digits":
         return {"train": _digit_images()[0]}
     named = NAMED_SETS.get(config.source)

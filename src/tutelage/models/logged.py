@@ -73,6 +73,8 @@ def read_logits(path: str | Path, outputs: int, given: Given) -> dict[str, np.nd
     """The state of a LoggedLogits: the rows of the .npz file `path`, arrays `train` and `test`
     [N, outputs] of numbers, each with the mark of the image at its place in what `given` gives.
 
+    Equal images get the mean of what is said of them: nothing tells them apart.
+
     Raises UserError for another file, and for arrays of another shape or with what is no number.
     """
     arrays, images = _arrays(Path(path)), given()
@@ -83,9 +85,12 @@ def read_logits(path: str | Path, outputs: int, given: Given) -> dict[str, np.nd
                             where=str(path), fix="A teacher is tested, too: add what it says of "
                             "them, in the order of their files.")  # fmt: skip
         _check(arrays[split], len(each), outputs, f"{path}, {split}")
-    logits = [arrays[split].astype(np.float32) for split in images]
-    found["logits"] = np.concatenate(logits)
-    found["keys"] = np.concatenate([pixel_marks(each) for each in images.values()])
+    logits = np.concatenate([arrays[split].astype(np.float64) for split in images])
+    marks = np.concatenate([pixel_marks(each) for each in images.values()])
+    found["keys"], row, count = np.unique(marks, axis=0, return_inverse=True, return_counts=True)
+    total = np.zeros((len(count), outputs))
+    np.add.at(total, row.reshape(-1), logits)
+    found["logits"] = (total / count[:, None]).astype(np.float32)
     if other := [name for name in arrays if name not in images]:
         raise UserError(f"has an array '{other[0]}'; the data has {', '.join(images)}.",
                         where=str(path), fix="Leave it out.")  # fmt: skip
@@ -114,6 +119,8 @@ def _check(logits: np.ndarray, images: int, outputs: int, where: str) -> None:
             where=where,
             fix="tutelage.images_in_order(PATH) gives the images in that order.",
         )
-    if not np.isfinite(logits).all():
-        row = int(np.argwhere(~np.isfinite(logits.astype(np.float64)))[0, 0])
-        raise UserError("not all are finite numbers.", where=f"{where}, row {row}")
+    # Beyond fp32 there is only infinity; NaN is not below anything.
+    wrong = ~(np.abs(logits.astype(np.float64)) < np.finfo(np.float32).max)
+    if wrong.any():
+        row = int(np.argwhere(wrong)[0, 0])
+        raise UserError("not all are finite numbers of fp32.", where=f"{where}, row {row}")
