@@ -223,7 +223,7 @@ def _doses(study: str, records: Sequence[Mapping[str, Any]]) -> str:
     ]
     for noise, record in sorted(by_noise.items()):
         found = {each["claim"]: each for each in record["findings"]}
-        cells = [f"{_effect(found[name], unit='')}: {found[name]['verdict']}" for name in claims]
+        cells = [f"{_effect(found[name], unit='')}: {_verdict(found[name])}" for name in claims]
         lines.append(f"| {100 * noise:g} % | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
