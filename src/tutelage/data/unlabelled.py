@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from tutelage.config.schema import DataConfig
 from tutelage.data.array_cache import Cache, cached
 from tutelage.data.formats import ImageSet, Listed, Options, Part, stamps
 from tutelage.data.formats.decode import decode_all
-from tutelage.data.formats.found import list_folder
+from tutelage.data.formats.found import files_below
 from tutelage.data.formats.image_folder import is_image
 from tutelage.data.image_files import Images
 from tutelage.data.prepare import canonical_order
@@ -32,7 +31,8 @@ def read_unlabelled(config: DataConfig, beside: Images, cache: Cache) -> Images:
     root = Path(str(config.unlabelled))
     if not root.is_dir():
         raise UserError("there is no such folder.", where=f"{_WHERE}: {root}")
-    names = tuple(file.relative_to(root).as_posix() for file in _below(root) if is_image(file.name))
+    files = [file for file in files_below(root) if is_image(file.name)]
+    names = tuple(file.relative_to(root).as_posix() for file in files)
     if not names:
         raise UserError("holds no images.", where=f"{_WHERE}: {root}")
     options = Options(config.size, config.fit)
@@ -57,11 +57,3 @@ def read_unlabelled(config: DataConfig, beside: Images, cache: Cache) -> Images:
             fix="Set data.size to bring all to one size; grey images need grey ones beside them.",
         )
     return images
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    files, folders = list_folder(folder)
-    yield from (folder / name for name in files)
-    for name in folders:
-        if not (folder / name).is_symlink():  # which could lead back
-            yield from _below(folder / name)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from tutelage.data.formats.decode import decode
-from tutelage.data.formats.found import list_folder
+from tutelage.data.formats.found import files_below
 from tutelage.data.formats.pixels import bring
 from tutelage.errors import UserError
 from tutelage.exporting.formats import Images
@@ -58,15 +58,7 @@ def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
         path = Path(given)
         if not path.exists():
             raise UserError("there is no such file or folder.", where=str(path))
-        yield from _below(path) if path.is_dir() else [path]
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    files, folders = list_folder(folder)
-    yield from (folder / name for name in files)
-    for name in folders:
-        if not (folder / name).is_symlink():  # which could lead back
-            yield from _below(folder / name)
+        yield from files_below(path) if path.is_dir() else [path]
 
 
 def _pixels(path: Path, opened: Opened) -> Images:

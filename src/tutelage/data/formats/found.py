@@ -92,6 +92,16 @@ def list_folder(folder: Path) -> Listing:
     return Listing([n for n, is_dir in seen if not is_dir], [n for n, is_dir in seen if is_dir])
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """The visible files in a folder and in those below it, sorted folder by folder; folders that
+    are links are left out. UserError when one cannot be read."""
+    files, folders = list_folder(folder)
+    yield from (folder / name for name in files)
+    for name in folders:
+        if not (folder / name).is_symlink():  # which could lead back
+            yield from files_below(folder / name)
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn an operating system's error into a UserError: `path` cannot be read, and why."""
