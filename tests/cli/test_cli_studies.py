@@ -52,10 +52,14 @@ def test_list_studies_tells_purpose_cost_and_state(capsys, tmp_path) -> None:
     mini, full = rows["paper/c6-early-stopped-teacher"]["scales"]
     assert (mini["scale"], mini["state"]) == ("mini", "not run")
     assert 0 < mini["core_minutes"] < (full["core_minutes"] or 1e9)
-    show_studies(as_json=False, store=tmp_path / "none", console=Console(width=200))
+    show_studies(as_json=False, store=tmp_path / "none", console=Console(width=80))
     said = capsys.readouterr().out
-    assert "paper/c6-early-stopped-teacher" in said
-    assert "Does a teacher whose training stops early teach better" in said
+    assert builtin_studies().keys() <= set(map(str.strip, said.splitlines())), "a name is cut"
+    words = " ".join(said.split())
+    for name, row in rows.items():
+        assert " ".join(f"{name} {row['question']}".split()) in words
+    assert "810 core-hours not run" in words
+    assert f"mini {mini['core_minutes']:.0f} core-minutes not run" in words
 
 
 def test_the_page_holds_claim_verdict_and_what_follows(tmp_path) -> None:

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
 from tutelage.api import default_store
 from tutelage.config.load import builtin_studies, load_study, predicted_costs, scales_of
@@ -20,23 +19,31 @@ from tutelage.study.context import list_manifests
 
 
 def show_studies(*, as_json: bool, store: Path | None, console: Console) -> None:
-    """Print a row for each study and scale; as JSON, an object for each by the study's name."""
+    """Print each study: what it asks, then a row for each scale; as JSON, an object by its name."""
     states = _states(store or default_store())
     rows = {name: _row(name, states) for name in sorted(builtin_studies())}
     if as_json:
         json.dump(rows, sys.stdout, indent=1)
         print()
         return
-    table = Table("study", "scale", "core-minutes", "state", "purpose", box=box.SIMPLE_HEAD)
+    width = max(len(scale["scale"]) for row in rows.values() for scale in row["scales"])
     for name, row in rows.items():
-        for number, scale in enumerate(row["scales"]):
-            cost = "?" if scale["core_minutes"] is None else f"{scale['core_minutes']:,.0f}"
-            purpose = escape(row["question"]) if number == 0 else ""
-            table.add_row(name if number == 0 else "", scale["scale"] or "–", cost,
-                          scale["state"], purpose)  # fmt: skip
-    console.print(table)
-    console.print("Core-minutes are predicted for one core of the machine that docs/speed.md is "
+        console.print(Text(name, style="bold"))
+        console.print(Padding(Text(row["question"]), (0, 0, 0, 2)))
+        for scale in row["scales"]:
+            words = f"{scale['scale']:<{width}}  {_cost(scale['core_minutes']):>17}"
+            console.print(Text(f"    {words}  {scale['state']}", style="dim"))
+        console.print()
+    console.print("Costs are predicted for one core of the machine that docs/speed.md is "
                   "about; `tutelage plan` measures yours.", highlight=False)  # fmt: skip
+
+
+def _cost(minutes: float | None) -> str:
+    if minutes is None:
+        return "cost unknown"
+    if minutes < 600:
+        return f"{minutes:,.0f} core-minutes"
+    return f"{minutes / 60:,.0f} core-hours"
 
 
 def _row(name: str, states: Mapping[str, str]) -> dict[str, Any]:
