@@ -90,6 +90,19 @@ def test_another_verdict_makes_another_page(tmp_path, verdict, title) -> None:
     assert title in paper_page(tmp_path)
 
 
+@pytest.mark.parametrize("verdict", ["supported", "refuted"])
+def test_what_comes_of_wrong_labels_neither_agrees_with_the_paper_nor_not(
+    tmp_path, verdict
+) -> None:
+    """The paper makes no label wrong."""
+    record = RECORD | {"label_noise": 0.2, "findings": [FINDING | {"verdict": verdict}]}
+    (tmp_path / "c6.json").write_text(json.dumps(record))
+    page = paper_page(tmp_path)
+    assert "Decided, on questions of ours (1)" in page
+    assert "Does not agree with the paper (0)" in page
+    assert "Agrees with the paper (0)" in page
+
+
 def test_an_effect_short_of_its_margin_is_named_as_such(tmp_path) -> None:
     """The claim says `less`: -0.2 (-0.3 to -0.1) has its sign, and 0.5 points less are excluded."""
     small = FINDING | {"effect": -0.2, "low": -0.3, "high": -0.1}

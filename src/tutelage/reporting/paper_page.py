@@ -39,9 +39,10 @@ says, what came out here, and what follows. `tutelage paper` writes this page fr
 [results/paper](../results/paper); nothing on it is typed by hand. Claims and their margins were
 set before the first run. *Agrees* and *does not agree* compare a verdict with the paper's, and
 speak of the data of the row alone; an effect that is there, and smaller than its margin, is refuted
-and has a name of its own. The data: the small scale (mini) has 2,000 training images at 16×16,
-networks a quarter as wide as the paper's, and a fifth of its epochs. It takes 1,600 steps where the
-paper takes 78,000, so its teachers are still learning much when a stop ends their training: read a
+and has a name of its own. The paper makes no label wrong, so what comes of wrong labels is a
+question of ours. The data: the small scale (mini) has 2,000 training images at 16×16, networks a
+quarter as wide as the paper's, and a fifth of its epochs. It takes 1,600 steps where the paper
+takes 78,000, so its teachers are still learning much when a stop ends their training: read a
 stopped teacher's own error, in the report of its study, beside its students'.
 """
 
@@ -57,16 +58,24 @@ class _Judged:
 
     @classmethod
     def of(
-        cls, found: Mapping[str, Any], notes: Mapping[str, PaperNote], config: StudyConfig
+        cls,
+        found: Mapping[str, Any],
+        notes: Mapping[str, PaperNote],
+        config: StudyConfig,
+        label_noise: float,
     ) -> _Judged:
+        """As the note says, but for wrong labels: the paper has none, so nothing to agree with."""
         note = notes.get(found["claim"])
         if note is None:
             return cls(found, None, "–", "–")
         claims = {name: c for each in config.claims.ranked().values() for name, c in each.items()}
         stands = note.stands(found["verdict"])
+        follows = note.follows.get(found["verdict"], "–")
         if stands == "does not agree" and _is_smaller(found, claims[found["claim"]]):
-            return cls(found, note, _SMALLER, _TOO_LITTLE)
-        return cls(found, note, stands, note.follows.get(found["verdict"], "–"))
+            stands, follows = _SMALLER, _TOO_LITTLE
+        if label_noise > 0 and stands != "open":
+            stands = "not in the paper"
+        return cls(found, note, stands, follows)
 
 
 def _is_smaller(found: Mapping[str, Any], claim: ClaimConfig) -> bool:
@@ -113,7 +122,8 @@ def paper_page(folder: Path) -> str:
                 missing.setdefault(study, []).append(scale or "")
                 continue
             title = f"{study}, {scale}" if scale else study
-            judged = [_Judged.of(found, notes, config) for found in record["findings"]]
+            judged = [_Judged.of(found, notes, config, record["label_noise"])
+                      for found in record["findings"]]  # fmt: skip
             rows += _counted(title, judged)
             series.setdefault((study, record["source"]), []).append(record)
             answered.append(_section(title, config.question, record, judged))
