@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tutelage.config.expand import expand
-from tutelage.config.load import load_study, validate
+from tutelage.config.load import load_study, notes_by_name, validate
 from tutelage.config.schema import StudyConfig
 from tutelage.errors import UserError, unknown
-from tutelage.findings import equal_compute, find, mimicry, sentences
+from tutelage.findings import beside_paper, equal_compute, find, mimicry, sentences
 from tutelage.findings.planning import Outlook, outlooks
 from tutelage.store import Store
 from tutelage.study.checks import check_names
@@ -57,6 +57,9 @@ class StudyResult:
         document["sentences"] = sentences(document)
         document["mimicry"] = mimicry(document)
         document["equal_compute"] = equal_compute(document)
+        config, noise = self.context.config, document["study"]["data"]["label_noise"]
+        told = beside_paper(document["findings"], notes_by_name(config.name), config.claims, noise)
+        document["paper"] = {claim: asdict(each) for claim, each in told.items()}
         return document
 
     @property

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from tutelage.cli.app import app
 from tutelage.config.load import builtin_studies, predicted_costs, scales_of
 from tutelage.reporting.paper_page import paper_page
 
@@ -98,7 +100,8 @@ def test_what_comes_of_wrong_labels_neither_agrees_with_the_paper_nor_not(
     record = RECORD | {"label_noise": 0.2, "findings": [FINDING | {"verdict": verdict}]}
     (tmp_path / "c6.json").write_text(json.dumps(record))
     page = paper_page(tmp_path)
-    assert "Decided, on questions of ours (1)" in page
+    assert "Decided with wrong labels, of which the paper has none (1)" in page
+    assert "| not compared: labels were made wrong |" in page
     assert "Does not agree with the paper (0)" in page
     assert "Agrees with the paper (0)" in page
 
@@ -150,3 +153,20 @@ def test_every_network_of_every_scale_exists() -> None:
         for scale in scales_of(name) or [None]:
             config = load_study(name, scale=scale)
             check_names(config, expand(config))
+
+
+def test_a_run_ends_with_its_findings_beside_the_paper(tmp_path) -> None:
+    """What a newcomer sees of a study of the paper; other studies have no such lines."""
+    small = ["data.train=100", "data.validation=60", "recipe.epochs=5", "student.model=plain-4",
+             "teachers.full.model=plain-8", "replicates={count: 2, students: 1}",
+             "teachers.averaged.model=plain-8"]  # fmt: skip
+    store = str(tmp_path / "store")
+    settings = [part for each in small for part in ("--set", each)]
+    run = ["run", "es-noise", "--scale", "digits-0", "--store", store, "--workers", "0", *settings]
+    said = " ".join(CliRunner().invoke(app, run).output.split())
+    assert "Beside the paper (Section 4.5, on clean labels only): A teacher stopped early" in said
+    told = CliRunner().invoke(app, ["results", "es-noise-digits-0", "--store", store, "--json"])
+    assert json.loads(told.output)["paper"].keys() == {
+        *("early-teaches-better", "best-validation-does-as-well", "calibration-does-as-well"),
+        *("cross-fitting-does-as-well", "averaging-does-as-well"),
+    }

@@ -9,7 +9,15 @@ import pytest
 import yaml
 
 from tutelage.config.expand import expand
-from tutelage.config.load import builtin_studies, find_study, load_study, notes_of
+from tutelage.config.load import (
+    builtin_studies,
+    find_study,
+    load_study,
+    noted_studies,
+    notes_by_name,
+    notes_of,
+    scales_of,
+)
 from tutelage.config.schema import AdamW
 from tutelage.errors import UserError
 
@@ -385,6 +393,14 @@ def test_the_minis_of_the_paper_share_their_world():
     assert len(worlds) == 1
 
 
+def test_notes_are_found_by_the_name_of_any_scale():
+    for study in noted_studies():
+        for scale in scales_of(study):
+            assert notes_by_name(load_study(study, scale=scale).name) == notes_of(study)
+    for other in ("demo", "mine", "es-noise", "paper-c6", "es-noise-digits-0.25"):
+        assert notes_by_name(other) == {}
+
+
 def test_notes_on_the_paper_are_no_part_of_a_study(write):
     text = (
         "extends: demo\nname: mine\npaper:\n  early-repairs:\n    item: Fig. 1\n"
@@ -394,9 +410,6 @@ def test_notes_on_the_paper_are_no_part_of_a_study(write):
     assert load_study(study) == load_study("demo").model_copy(update={"name": "mine"})
     note = notes_of(study)["early-repairs"]
     assert (note.item, note.follows) == ("Fig. 1", {"supported": "do it"})
-    found = [note.stands(v) for v in ("supported", "refuted", "undecided")]
-    assert found == ["agrees", "does not agree", "open"]
-    assert note.model_copy(update={"agrees": None}).stands("refuted") == "not in the paper"
     for wrong, words in (("early-repairs:", "no claim called early"), ("item:", "paper.early-rep")):
         with pytest.raises(UserError, match=words):
             notes_of(write(text.replace(wrong, wrong.replace("-repairs", "").replace("item", "x"))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import html.parser
+import io
 import json
 import re
 from collections.abc import Callable
@@ -12,10 +13,12 @@ from typing import Any
 
 import pytest
 from report_documents import edge_case
+from rich.console import Console
 
 from tutelage.errors import UserError
-from tutelage.reporting import write_report
+from tutelage.reporting import print_results, write_report
 from tutelage.reporting.page import render
+from tutelage.reporting.tables import markdown
 
 Results = dict[str, Any]
 HOSTILE = "</script><img src=x onerror=alert(1)>|`a`*b*[c](javascript:1)&amp;"
@@ -214,3 +217,25 @@ def test_a_place_that_cannot_be_written_is_named(bare: Results, tmp_path: Path) 
 
 def test_the_same_results_give_the_same_page(bare: Results) -> None:
     assert render(bare) == render(bare)
+
+
+def test_findings_stand_beside_the_paper(results: Results) -> None:
+    """In every form of the report, and only for claims that have a note."""
+    first, second = (finding["claim"] for finding in results["findings"][:2])
+    told = {"item": "Fig. 4", "says": "It <does>.", "stands": "does not agree", "follows": "Stop."}
+    ours = {"item": "Of ours", "says": "Nothing.", "stands": "not in the paper", "follows": ""}
+    noted = results | {"paper": {first: told, second: ours}}
+    console = Console(file=io.StringIO(), width=200)
+    print_results(noted, console)
+    assert isinstance(console.file, io.StringIO)
+    said = "Beside the paper (Fig. 4): It {} Does not agree, on these data."
+    for text, does in (
+        (render(noted), "&lt;does&gt;."),
+        (markdown(noted), r"\<does\>."),
+        (console.file.getvalue(), "<does>."),
+    ):
+        assert text.count("Beside the paper") == 2
+        assert said.format(does) in text
+        assert text.count("What follows: ") == 1
+        assert "Beside the paper (Of ours): Nothing.\n" in text.replace("</p>", "\n")
+    assert "Beside the paper" not in render(results) + markdown(results)

@@ -101,6 +101,19 @@ def notes_of(study: str) -> dict[str, PaperNote]:
     return read_notes(raw.get("paper"), claims, source)
 
 
+def notes_by_name(name: str) -> dict[str, PaperNote]:
+    """The notes of the built-in study that has a scale called so; none for any other study.
+
+    A scale's own name begins with its study's, a / written as -, so that one file is read.
+    """
+    for study in builtin_studies():
+        if name.startswith(study.replace("/", "-")):
+            names = (load_study(study, scale=scale).name for scale in scales_of(study) or [None])
+            if name in names:
+                return notes_of(study)
+    return {}
+
+
 def validate(
     raw: dict[str, Any], *, source: str = "study", text: str = "", overrides: Sequence[str] = ()
 ) -> StudyConfig:

@@ -26,14 +26,6 @@ class PaperNote(Strict):
     )
     follows: dict[Judged, str] = Field(description="what follows for a practitioner, by verdict")
 
-    def stands(self, verdict: str) -> str:
-        """Whether a verdict agrees with the paper, in a few words."""
-        if verdict not in ("supported", "refuted"):
-            return "open"
-        if self.agrees is None:
-            return "not in the paper"
-        return "agrees" if verdict == self.agrees else "does not agree"
-
 
 _NOTES = TypeAdapter(dict[Name, PaperNote])
 

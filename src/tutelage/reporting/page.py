@@ -19,7 +19,16 @@ from tutelage.reporting.figure import Figure
 from tutelage.reporting.figures import figures
 from tutelage.reporting.summary import Row, Summary
 from tutelage.reporting.theme import SHAPES, THEME
-from tutelage.reporting.words import basis, bounds, number, plural, sentences, unbroken, verdict
+from tutelage.reporting.words import (
+    basis,
+    beside_paper,
+    bounds,
+    number,
+    plural,
+    sentences,
+    unbroken,
+    verdict,
+)
 from tutelage.store import atomic_write
 
 _PAGES = (".html", ".htm")
@@ -67,7 +76,7 @@ def render(results: Row) -> str:
         setting=grids.setting(summary),
         facts=grids.facts(summary),
         unfinished=grids.unfinished(summary),
-        findings=[_finding(finding) for finding in summary.findings],
+        findings=[_finding(each, summary.paper.get(each["claim"])) for each in summary.findings],
         sentences=[_sentence(sentence) for sentence in summary.sentences],
         mimicry=[_sentence(sentence) for sentence in summary.mimicry],
         equal_compute=[_accounts(sentence) for sentence in summary.equal_compute],
@@ -152,7 +161,7 @@ def _accounts(sentence: Row) -> dict[str, Any]:
     return {"name": sentence["sentence"], "claim": first, "said": rest}
 
 
-def _finding(finding: Row) -> dict[str, Any]:
+def _finding(finding: Row, told: Row | None) -> dict[str, Any]:
     """A finding as the page shows it."""
     places = 3 if finding["unit"].startswith("nats") else 2
     low, high, effect = finding["low"], finding["high"], finding["effect"]
@@ -172,6 +181,7 @@ def _finding(finding: Row) -> dict[str, Any]:
             f"{level}, n = {plural(finding['n'], 'replicate')}",
             "no margin" if margin is None else f"margin {margin:g}{enough}",
         ],
+        "paper": beside_paper(told),
         "basis": basis(finding),
         "strip": None if effect is None else _strip(effect, low, high, margin or 0.0),
     }

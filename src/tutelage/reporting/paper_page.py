@@ -21,15 +21,22 @@ from tutelage.config.load import (
     scales_of,
 )
 from tutelage.config.paper import PaperNote
-from tutelage.config.schema import StudyConfig
-from tutelage.config.schema_claims import ClaimConfig
+from tutelage.config.schema_claims import ClaimsConfig
+from tutelage.findings.beside import (
+    AGREES,
+    DIFFERS,
+    OPEN,
+    OURS,
+    SMALLER,
+    WRONG_LABELS,
+    Beside,
+    beside_paper,
+)
 
 _FOLDER = "paper/"
 _KEPT = ("claim", "rank", "verdict", "effect", "low", "high", "unit", "margin", "n", "level",
          "step_level", "sentence")  # fmt: skip
 _CAVEAT = "JPEG copies of CIFAR-10: errors may sit above those on the original pixels."
-_SMALLER = "same sign, less than the margin"
-_TOO_LITTLE = "It is there, and smaller than the margin: too little to choose by."
 _Row = tuple[str, str]  # how a claim stands to the paper, and a line on it
 _MARKS = {"supported": "✓ supported", "refuted": "✗ refuted", "undecided": "○ undecided"}
 _HEAD = """# The paper, claim by claim
@@ -39,8 +46,8 @@ says, what came out here, and what follows. `tutelage paper` writes this page fr
 [results/paper](../results/paper); nothing on it is typed by hand. Claims and their margins were
 set before the first run. *Agrees* and *does not agree* compare a verdict with the paper's, and
 speak of the data of the row alone; an effect that is there, and smaller than its margin, is refuted
-and has a name of its own. The paper makes no label wrong, so what comes of wrong labels is a
-question of ours. The data: the small scale (mini) has 2,000 training images at 16×16, networks a
+and has a name of its own. The paper makes no label wrong, so what comes of wrong labels is not
+compared with it. The data: the small scale (mini) has 2,000 training images at 16×16, networks a
 quarter as wide as the paper's, and a fifth of its epochs. It takes 1,600 steps where the paper
 takes 78,000, so its teachers are still learning much when a stop ends their training: read a
 stopped teacher's own error, in the report of its study, beside its students'.
@@ -49,43 +56,17 @@ stopped teacher's own error, in the report of its study, beside its students'.
 
 @dataclass(frozen=True)
 class _Judged:
-    """A finding beside what the paper says: how it stands to that, and what follows from it."""
+    """A finding beside what the paper says, where it has a note."""
 
     found: Mapping[str, Any]
-    note: PaperNote | None
-    stands: str
-    follows: str
-
-    @classmethod
-    def of(
-        cls,
-        found: Mapping[str, Any],
-        notes: Mapping[str, PaperNote],
-        config: StudyConfig,
-        label_noise: float,
-    ) -> _Judged:
-        """As the note says, but for wrong labels: the paper has none, so nothing to agree with."""
-        note = notes.get(found["claim"])
-        if note is None:
-            return cls(found, None, "–", "–")
-        claims = {name: c for each in config.claims.ranked().values() for name, c in each.items()}
-        stands = note.stands(found["verdict"])
-        follows = note.follows.get(found["verdict"], "–")
-        if stands == "does not agree" and _is_smaller(found, claims[found["claim"]]):
-            stands, follows = _SMALLER, _TOO_LITTLE
-        if label_noise > 0 and stands != "open":
-            stands = "not in the paper"
-        return cls(found, note, stands, follows)
+    paper: Beside | None
 
 
-def _is_smaller(found: Mapping[str, Any], claim: ClaimConfig) -> bool:
-    """Whether a refuted effect is there all the same: its interval lies on the side of zero that
-    the claim speaks of, and short of the margin."""
-    if found["verdict"] != "refuted" or found["low"] is None:
-        return False
-    if claim.direction in ("greater", "increasing"):
-        return found["low"] > 0
-    return claim.direction in ("less", "decreasing") and found["high"] < 0
+def _judged(
+    record: Mapping[str, Any], notes: Mapping[str, PaperNote], claims: ClaimsConfig
+) -> list[_Judged]:
+    told = beside_paper(record["findings"], notes, claims, record["label_noise"])
+    return [_Judged(found, told.get(found["claim"])) for found in record["findings"]]
 
 
 def paper_record(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,8 +103,7 @@ def paper_page(folder: Path) -> str:
                 missing.setdefault(study, []).append(scale or "")
                 continue
             title = f"{study}, {scale}" if scale else study
-            judged = [_Judged.of(found, notes, config, record["label_noise"])
-                      for found in record["findings"]]  # fmt: skip
+            judged = _judged(record, notes, config.claims)
             rows += _counted(title, judged)
             series.setdefault((study, record["source"]), []).append(record)
             answered.append(_section(title, config.question, record, judged))
@@ -166,10 +146,10 @@ def _counted(title: str, judged: Sequence[_Judged]) -> list[_Row]:
     """A line for each noted claim, with how it stands to the paper."""
     anchor = re.sub(r"[^\w -]", "", title).replace(" ", "-")
     return [
-        (each.stands, f"[{title}](#{anchor}), {each.found['claim']}: {_effect(each.found)}; "
+        (each.paper.stands, f"[{title}](#{anchor}), {each.found['claim']}: {_effect(each.found)}; "
                       f"{_verdict(each.found)}.")
         for each in judged
-        if each.note is not None
+        if each.paper is not None
     ]  # fmt: skip
 
 
@@ -184,11 +164,12 @@ def _verdicts(rows: list[_Row]) -> str:
     """Which claims agree with the paper, and which do not, in plain words."""
     lines = ["## In short", ""]
     kinds = {
-        "does not agree": "Does not agree with the paper",
-        "agrees": "Agrees with the paper",
-        _SMALLER: "Has the paper's sign, and is less than the margin that was set before",
-        "open": "Undecided",
-        "not in the paper": "Decided, on questions of ours",
+        DIFFERS: "Does not agree with the paper",
+        AGREES: "Agrees with the paper",
+        SMALLER: "Has the paper's sign, and is less than the margin that was set before",
+        OPEN: "Undecided",
+        WRONG_LABELS: "Decided with wrong labels, of which the paper has none",
+        OURS: "Decided, on questions of ours",
     }
     for kind, title in kinds.items():
         said = [text for how, text in rows if how == kind]
@@ -261,11 +242,11 @@ def _section(
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for each in judged:
-        found, note = each.found, each.note
-        paper = f"{note.item}: {note.says}" if note else "–"
-        cells = [f"{found['claim']} ({found['rank']})", paper, _here(found),
-                 _MARKS.get(found["verdict"], found["verdict"]), each.stands, caveat or "–",
-                 each.follows]  # fmt: skip
+        found, paper = each.found, each.paper
+        said = f"{paper.item}: {paper.says}" if paper else "–"
+        cells = [f"{found['claim']} ({found['rank']})", said, _here(found),
+                 _MARKS.get(found["verdict"], found["verdict"]), paper.stands if paper else "–",
+                 caveat or "–", (paper.follows if paper else "") or "–"]  # fmt: skip
         head.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(head) + "\n"
 

@@ -237,6 +237,7 @@ class Summary:
         self.runs: list[Row] = list(results["runs"])
         self.findings: list[Row] = list(results.get("findings") or ())
         self.sentences: list[Row] = list(results.get("sentences") or ())
+        self.paper: Mapping[str, Row] = results.get("paper") or {}
         self.mimicry: list[Row] = list(results.get("mimicry") or ())
         self.equal_compute: list[Row] = list(results.get("equal_compute") or ())
         self.teachers = [Teacher(row) for row in results.get("teachers") or ()]

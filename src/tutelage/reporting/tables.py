@@ -18,7 +18,7 @@ from tutelage.reporting import grids
 from tutelage.reporting.class_report import all_sentences, class_rows
 from tutelage.reporting.classes import by_class
 from tutelage.reporting.summary import Row, Summary
-from tutelage.reporting.words import basis, verdict
+from tutelage.reporting.words import basis, beside_paper, verdict
 
 _NOT_FLAT = (
     "history",
@@ -37,7 +37,8 @@ def markdown(results: Row) -> str:
     parts += [_pairs(grids.facts(summary))]
     parts += [f"> {_plain(line)}" for line in grids.unfinished(summary)]
     if summary.findings:
-        parts += ["## Findings", "\n".join(map(_finding, summary.findings))]
+        told = (_finding(each, summary.paper.get(each["claim"])) for each in summary.findings)
+        parts += ["## Findings", "\n".join(told)]
     if summary.sentences:
         parts += ["## Two sentences, never one", "\n".join(map(_sentence, summary.sentences))]
     if summary.mimicry:
@@ -123,11 +124,12 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
     return "\n".join(f"- {_plain(name)}: {_plain(text)}" for name, text in pairs)
 
 
-def _finding(finding: Row) -> str:
+def _finding(finding: Row, told: Row | None) -> str:
     look = verdict(finding["verdict"])
     name, rank = _plain(finding["claim"]), finding["rank"]
     line = f"- {look.mark} **{look.word}** · {name} ({rank}): {_plain(finding['sentence'])}"
-    return "\n".join([line, *(f"  - {_plain(text)}" for text in basis(finding))])
+    below = [*beside_paper(told), *basis(finding)]
+    return "\n".join([line, *(f"  - {_plain(text)}" for text in below)])
 
 
 def _told(sentence: Row) -> str:

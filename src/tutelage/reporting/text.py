@@ -11,7 +11,15 @@ from rich.text import Text
 
 from tutelage.reporting import grids
 from tutelage.reporting.summary import Condition, Row, Summary, Teacher
-from tutelage.reporting.words import magnitude, number, plus_minus, sentences, unbroken, verdict
+from tutelage.reporting.words import (
+    beside_paper,
+    magnitude,
+    number,
+    plus_minus,
+    sentences,
+    unbroken,
+    verdict,
+)
 
 _WIDEST = 96  # columns of running text
 
@@ -33,7 +41,8 @@ def print_results(results: Row, console: Console) -> None:
     if summary.findings:
         _heading(console, "Findings")
     for finding in summary.findings:
-        _say(console, finding["verdict"], finding["claim"], finding["rank"], [finding["sentence"]])
+        said = [finding["sentence"], *beside_paper(summary.paper.get(finding["claim"]))]
+        _say(console, finding["verdict"], finding["claim"], finding["rank"], said)
     if summary.sentences:
         _heading(console, "Two sentences, never one")
     for sentence in summary.sentences:

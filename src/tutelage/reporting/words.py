@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tutelage.findings.beside import AGREES, DIFFERS, OURS
 from tutelage.reporting.summary import Interval
 
 NONE = "–"
@@ -48,6 +49,18 @@ def basis(finding: Mapping[str, Any]) -> list[str]:
     if finding.get("would_change"):
         lines.append(f"What would change it: {finding['would_change']}.")
     return lines
+
+
+def beside_paper(told: Mapping[str, Any] | None) -> list[str]:
+    """What a paper says of a finding's claim, how the verdict stands to it, and what follows; see
+    `tutelage.findings.beside`. Nothing for a claim without a note."""
+    if not told:
+        return []
+    how = told["stands"]
+    ends = {OURS: "", AGREES: " Agrees, on these data.", DIFFERS: " Does not agree, on these data."}
+    stands = ends.get(how, f" {how.capitalize()}.")
+    lines = [f"Beside the paper ({told['item']}): {told['says']}{stands}"]
+    return lines + ([f"What follows: {told['follows']}"] if told["follows"] else [])
 
 
 def unbroken(text: str) -> str:
