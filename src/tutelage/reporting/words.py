@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tutelage.findings.beside import AGREES, DIFFERS, OURS
+from tutelage.findings.beside import AGREES, DIFFERS, OPEN, OURS
 from tutelage.reporting.summary import Interval
 
 NONE = "–"
@@ -56,9 +56,13 @@ def beside_paper(told: Mapping[str, Any] | None) -> list[str]:
     `tutelage.findings.beside`. Nothing for a claim without a note."""
     if not told:
         return []
-    how = told["stands"]
-    ends = {OURS: "", AGREES: " Agrees, on these data.", DIFFERS: " Does not agree, on these data."}
-    stands = ends.get(how, f" {how.capitalize()}.")
+    ends = {
+        AGREES: " Agrees, on these data.",
+        DIFFERS: " Does not agree, on these data.",
+        OPEN: "",  # as the verdict says already
+        OURS: "",
+    }
+    stands = ends.get(told["stands"], f" {told['stands'].capitalize()}.")
     lines = [f"Beside the paper ({told['item']}): {told['says']}{stands}"]
     return lines + ([f"What follows: {told['follows']}"] if told["follows"] else [])
 
