@@ -110,7 +110,7 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Train what is missing of a study, then print its results and write its report."""
+    """Train what is missing of a study, print its results, report."""
     from tutelage.cli import run as verb
 
     failed = verb.run_study(
@@ -186,7 +186,8 @@ def distill(
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Distil one student from one teacher, beside one without; say which to take, export it."""
+    """Distil a student from a teacher, and export the one to take. Students without a teacher are
+    trained beside it; which is better is said in the end."""
     from tutelage.cli.distill import distil
 
     failed = distil(
@@ -250,7 +251,7 @@ def report(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The page's file.")] = None,
     store: StoreOption = None,
 ) -> None:
-    """Write the report: one HTML page, with Markdown and CSV files beside it."""
+    """Write the report: an HTML page, with Markdown and CSV beside it."""
     from tutelage.cli import look
 
     look.write_report(study, output=output, store=store)
@@ -264,7 +265,7 @@ def paper(
     page: Annotated[Path, typer.Option("--page", help="The page's file.")] = Path("docs/paper.md"),
     store: StoreOption = None,
 ) -> None:
-    """Write what came of the studies of the paper, claim by claim, beside what it says."""
+    """Write what came of the paper's studies, beside what it says."""
     from tutelage.cli.paper import write_paper
 
     write_paper(results, page, store)
@@ -338,8 +339,9 @@ def doctor(
         int, typer.Option("--seed", min=0, help="Of the random logits that losses are given.")
     ] = 0,
 ) -> None:
-    """Check that this machine trains reproducibly; `doctor losses`: that a loss is sound; `doctor
-    --student S --teacher T --data D`: that these three go together."""
+    """Check this machine, a loss, or a student and its teacher. `doctor`: that this machine
+    trains reproducibly; `doctor losses`: that a loss is sound; `doctor --student S --teacher T
+    --data D`: that these three go together."""
     if what is None and (student or teacher):
         from tutelage.cli.doctor_pair import examine as examine_pair
 

@@ -44,7 +44,8 @@ def export(
     ] = None,
     store: _Store = None,
 ) -> None:
-    """Write a student as files for other programs, checked against the original, with a card."""
+    """Write a student as files for other programs, with a card. Each file is checked against the
+    original."""
     from tutelage.cli import ship
 
     ship.export_student(what, output, formats, data=data, store=store)
@@ -70,7 +71,7 @@ def evaluate(
     store: _Store = None,
     json: _Json = False,
 ) -> None:
-    """Print the error, likelihood and calibration of a student on any images, and by class."""
+    """Print a student's error, by class too, and its calibration."""
     from tutelage.cli import ship
 
     ship.evaluate_student(what, data, store=store, as_json=json)
@@ -85,7 +86,7 @@ def predict(
     ],
     json: _Json = False,
 ) -> None:
-    """Print the class of image files, and how probable the student thinks it."""
+    """Print the class of image files, with its probability."""
     from tutelage.cli import ship
 
     ship.predict_images(student, images, as_json=json)
