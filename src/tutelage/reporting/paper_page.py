@@ -145,12 +145,12 @@ def _number(study: str) -> tuple[bool, str, int]:
 def _counted(title: str, judged: Sequence[_Judged]) -> list[_Row]:
     """A line for each noted claim, with how it stands to the paper."""
     anchor = re.sub(r"[^\w -]", "", title).replace(" ", "-")
+    where = f"[{title}](#{anchor})"
     return [
-        (each.paper.stands, f"[{title}](#{anchor}), {each.found['claim']}: {_effect(each.found)}; "
-                      f"{_verdict(each.found)}.")
-        for each in judged
-        if each.paper is not None
-    ]  # fmt: skip
+        (paper.stands, f"{where}, {found['claim']}: {_effect(found)}; {_verdict(found)}.")
+        for found, paper in ((each.found, each.paper) for each in judged)
+        if paper is not None
+    ]
 
 
 def _verdict(found: Mapping[str, Any]) -> str:

@@ -51,18 +51,21 @@ def basis(finding: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+# How a verdict stands to the paper, where that is not said by its own words.
+_STANDS = {
+    AGREES: " Agrees, on these data.",
+    DIFFERS: " Does not agree, on these data.",
+    OPEN: "",  # the verdict says so already
+    OURS: "",
+}
+
+
 def beside_paper(told: Mapping[str, Any] | None) -> list[str]:
     """What a paper says of a finding's claim, how the verdict stands to it, and what follows; see
     `tutelage.findings.beside`. Nothing for a claim without a note."""
     if not told:
         return []
-    ends = {
-        AGREES: " Agrees, on these data.",
-        DIFFERS: " Does not agree, on these data.",
-        OPEN: "",  # as the verdict says already
-        OURS: "",
-    }
-    stands = ends.get(told["stands"], f" {told['stands'].capitalize()}.")
+    stands = _STANDS.get(told["stands"], f" {told['stands'].capitalize()}.")
     lines = [f"Beside the paper ({told['item']}): {told['says']}{stands}"]
     return lines + ([f"What follows: {told['follows']}"] if told["follows"] else [])
 
